@@ -1,0 +1,179 @@
+"""A Run against published values: within a tolerance or not, and what is known about why.
+
+Only values of the same product or of the same chip are set beside ours. The second kind (h800-pcie beside h100-sxm,
+both GH100) agrees in what the chip fixes, cycles and rates per SM, not always in what clocks, SM count and memory fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from gpuprobe.compare import domain_of, label, orientation
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.record import Measurement, Params, Run
+
+COST_TOLERANCE = 0.03
+RATE_TOLERANCE = 0.05
+"""How far a latency or time, and a bandwidth or rate, may lie from a published value (relative)."""
+
+CLOCK_TOLERANCE = 0.02
+"""From this distance to the boost clock on, the SM clock is named as a reason."""
+
+
+class PublishedValue(Protocol):
+    """A published value in the unit of the measurement; ``params`` name only the axes that matter."""
+
+    @property
+    def device(self) -> str:
+        """Product, as in devices/."""
+
+    @property
+    def value(self) -> float:
+        """The value, in the unit of the measurement."""
+
+    @property
+    def source(self) -> str:
+        """Where it is published."""
+
+    @property
+    def params(self) -> Params:
+        """The parameters it holds for."""
+
+    @property
+    def quantity(self) -> str:
+        """The quantity, as in the measurement."""
+
+    @property
+    def method(self) -> str:
+        """How it was got, where that explains a difference."""
+
+    @property
+    def tolerance(self) -> float:
+        """A tolerance of its own (relative); the wider of this and the kind's holds."""
+
+
+class Agreement(StrEnum):
+    """Whether a value lies within the tolerance of a published one."""
+
+    WITHIN = "WITHIN"
+    OUTSIDE = "OUTSIDE"
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A measurement beside a published value: both in ``unit``, their ratio (ours over theirs) with our interval.
+
+    ``match`` says whether ``device``, on which it was published, is our product or another with our chip.
+    """
+
+    name: str
+    quantity: str
+    params: Params
+    unit: str
+    value: float
+    published: float
+    device: str
+    match: Literal["device", "chip"]
+    ratio: float
+    low: float
+    high: float
+    tolerance: float
+    verdict: Agreement
+    reason: str
+    source: str
+
+
+def against_published(
+    run: Run, published: Mapping[str, Sequence[PublishedValue]], chips: Mapping[str, str]
+) -> tuple[PublishedRow, ...]:
+    """Rows for every measurement with a published value of this product or chip, the same product first.
+
+    ``published`` goes by the name of the measurement. ``chips`` gives the chip of each product that values are
+    published for; values of a product it does not name stand only beside that very product. A published value of zero
+    or below is a GpuprobeError.
+    """
+    rows = [row for measurement in run.measurements for row in _rows(run, measurement, published, chips)]
+    return tuple(rows)
+
+
+def _rows(
+    run: Run, measurement: Measurement, published: Mapping[str, Sequence[PublishedValue]], chips: Mapping[str, str]
+) -> list[PublishedRow]:
+    found = []
+    for value in published.get(measurement.name, ()):
+        match = _match(run, value.device, chips)
+        if match and _applies(value, measurement):
+            found.append(_row(run, measurement, value, match))
+    return sorted(found, key=lambda row: row.match != "device")
+
+
+def _match(run: Run, device: str, chips: Mapping[str, str]) -> Literal["device", "chip"] | None:
+    if device == run.device.name:
+        return "device"
+    return "chip" if chips.get(device) == run.device.chip else None
+
+
+def _applies(value: PublishedValue, measurement: Measurement) -> bool:
+    fits = all(measurement.params.get(axis) == setting for axis, setting in value.params.items())
+    return fits and value.quantity == measurement.quantity
+
+
+def _row(run: Run, measurement: Measurement, value: PublishedValue, match: Literal["device", "chip"]) -> PublishedRow:
+    if not value.value > 0.0:
+        raise GpuprobeError(
+            f"{label(measurement)}: the published value {value.value} ({value.source}) has no ratio",
+            "correct the probe",
+        )
+    ratio, low, high = (number / value.value for number in (measurement.value, measurement.low, measurement.high))
+    tolerance = max(value.tolerance, RATE_TOLERANCE if orientation(measurement.unit) > 0 else COST_TOLERANCE)
+    verdict = Agreement.WITHIN if abs(ratio - 1.0) <= tolerance else Agreement.OUTSIDE
+    reasons = [_distance(ratio, tolerance)]
+    if verdict is Agreement.OUTSIDE:
+        reasons += _evidence(run, measurement, value, match)
+        reasons += ["our interval reaches the tolerance"] if low <= 1 + tolerance and high >= 1 - tolerance else []
+    return PublishedRow(
+        name=measurement.name,
+        quantity=measurement.quantity,
+        params=measurement.params,
+        unit=measurement.unit,
+        value=measurement.value,
+        published=value.value,
+        device=value.device,
+        match=match,
+        ratio=ratio,
+        low=low,
+        high=high,
+        tolerance=tolerance,
+        verdict=verdict,
+        reason="; ".join(reasons),
+        source=value.source,
+    )
+
+
+def _distance(ratio: float, tolerance: float) -> str:
+    side = "above" if ratio > 1.0 else "below"
+    return f"{abs(ratio - 1.0):.1%} {side} the published value, tolerance {tolerance:.0%}"
+
+
+def _evidence(
+    run: Run, measurement: Measurement, value: PublishedValue, match: Literal["device", "chip"]
+) -> Iterator[str]:
+    """What the records say that may explain a difference; nothing is guessed."""
+    if match == "chip":
+        yield f"published for {value.device}: the same chip ({run.device.chip}), other clocks, SM count or memory"
+    boost, clock = run.device.get("boost_clock_hz"), measurement.sm_clock_hz
+    if domain_of(measurement.unit) == "time" and boost and clock and abs(clock / boost - 1.0) > CLOCK_TOLERANCE:
+        yield f"measured at {clock / 1e9:.2f} GHz, the boost clock is {boost / 1e9:.2f} GHz"
+    for flag in ("throttled", "shared_gpu", "emulated", "unstable", "drift", "few_samples"):
+        if flag in measurement.flags:
+            yield f"ours is flagged {flag}"
+    if value.method:
+        yield f"their method: {value.method}"
+
+
+def row_document(row: PublishedRow) -> dict[str, Any]:
+    """JSON object of a row: its fields, the verdict as text."""
+    return {**asdict(row), "params": dict(row.params), "verdict": str(row.verdict)}

@@ -1,0 +1,94 @@
+"""A Run beside published values: which ones apply, within what tolerance, and the reasons given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.published import Agreement, PublishedRow, against_published, row_document
+from gpuprobe.record import DeviceSpec, Environment, Measurement, Number, Param, Run
+
+BOOST = {"boost_clock_hz": Number(1.98e9, "datasheet", "test")}
+DEVICE = DeviceSpec("h100-sxm", "NVIDIA H100 80GB HBM3", "sm_90", "GH100", BOOST)
+CHIPS = {"h100-sxm": "GH100", "h800-pcie": "GH100", "a100-sxm-80gb": "GA100"}
+
+
+@dataclass(frozen=True)
+class Value:
+    device: str
+    value: float
+    source: str = "2501.12084 T4"
+    params: Mapping[str, Param] = field(default_factory=dict)
+    quantity: str = "latency"
+    method: str = ""
+    tolerance: float = 0.03
+
+
+def measured(value: float = 32.5, unit: str = "cycle", flags: tuple[str, ...] = ()) -> Measurement:
+    near = {"value": value, "low": value * 0.999, "high": value * 1.001}
+    return Measurement("l1", "latency", {"size": 4096}, unit, (value,) * 9, **near, sm_clock_hz=1.5e9, flags=flags)
+
+
+def rows_of(measurement: Measurement, *values: Value, chips: Mapping[str, str] = CHIPS) -> tuple[PublishedRow, ...]:
+    run = Run("r", "2025-01-01T00:00:00Z", "synthetic", "full", DEVICE, Environment(), (measurement,))
+    return against_published(run, {"l1": values, "other": (Value("h100-sxm", 1.0),)}, chips)
+
+
+def test_the_same_product_comes_first_then_the_same_chip_and_no_other() -> None:
+    rows = rows_of(measured(), Value("a100-sxm-80gb", 33.0), Value("h800-pcie", 32.0), Value("h100-sxm", 33.0))
+    assert [(row.device, row.match) for row in rows] == [("h100-sxm", "device"), ("h800-pcie", "chip")]
+    assert rows_of(measured(), Value("h800-pcie", 32.0), chips={}) == ()
+
+
+def test_a_latency_may_be_3_percent_off_and_a_rate_5() -> None:
+    def verdict(ratio: float, unit: str, tolerance: float = 0.0) -> Agreement:
+        (row,) = rows_of(measured(100 * ratio, unit), Value("h100-sxm", 100.0, tolerance=tolerance))
+        return row.verdict
+
+    assert [verdict(ratio, "cycle") for ratio in (0.96, 0.98, 1.02, 1.04)] == ["OUTSIDE", "WITHIN", "WITHIN", "OUTSIDE"]
+    assert [verdict(ratio, "B/s") for ratio in (0.94, 0.96, 1.04, 1.06)] == ["OUTSIDE", "WITHIN", "WITHIN", "OUTSIDE"]
+    assert verdict(1.09, "cycle", tolerance=0.1) is Agreement.WITHIN
+
+
+def test_ratio_is_ours_over_theirs_with_our_interval() -> None:
+    (row,) = rows_of(measured(33.0), Value("h100-sxm", 30.0))
+    assert (row.ratio, row.low, row.high) == pytest.approx((1.1, 1.1 * 0.999, 1.1 * 1.001))
+    assert row.source == "2501.12084 T4" and row_document(row)["verdict"] == "OUTSIDE"
+
+
+def test_parameters_and_quantity_must_fit_where_named() -> None:
+    assert rows_of(measured(), Value("h100-sxm", 32.0, params={"size": 4096}))
+    assert not rows_of(measured(), Value("h100-sxm", 32.0, params={"size": 8192}))
+    assert not rows_of(measured(), Value("h100-sxm", 32.0, quantity="rate"))
+
+
+def test_a_value_outside_says_what_the_records_show() -> None:
+    value = Value("h800-pcie", 40.0, method="stride chase")
+    (row,) = rows_of(measured(flags=("throttled",)), value)
+    assert row.verdict is Agreement.OUTSIDE
+    assert "18.8% below the published value, tolerance 3%" in row.reason
+    assert "same chip (GH100)" in row.reason and "flagged throttled" in row.reason and "stride chase" in row.reason
+    assert "GHz" not in row.reason
+    (in_time,) = rows_of(measured(unit="FLOP/s"), value)
+    assert "measured at 1.50 GHz, the boost clock is 1.98 GHz" in in_time.reason
+
+
+def test_a_value_within_gives_the_distance_only() -> None:
+    (row,) = rows_of(measured(32.5, flags=("throttled",)), Value("h800-pcie", 32.0, method="random chase"))
+    assert row.reason == "1.6% above the published value, tolerance 3%"
+
+
+def test_a_wide_interval_that_reaches_the_tolerance_is_said() -> None:
+    wide = replace(measured(34.0), low=32.0, high=36.0)
+    (row,) = rows_of(wide, Value("h100-sxm", 32.0))
+    assert row.verdict is Agreement.OUTSIDE and "our interval reaches the tolerance" in row.reason
+    (row,) = rows_of(measured(34.0), Value("h100-sxm", 32.0))
+    assert "interval" not in row.reason
+
+
+def test_a_published_zero_is_an_error() -> None:
+    with pytest.raises(GpuprobeError, match="published value"):
+        rows_of(measured(), Value("h100-sxm", 0.0))
