@@ -1,0 +1,210 @@
+"""Dependency chains in a stretch of SASS: does each instruction wait for the one before it, also across loop turns?"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gpuprobe.opcodes import is_move, matches, matches_any
+from gpuprobe.sass import Instruction
+
+_LOOP_ARITHMETIC = {"R2UR"} | {
+    f"{unit}{stem}"
+    for unit in ("", "U")
+    for stem in ("IADD", "IADD3", "VIADD", "ISETP", "IMAD", "PLOP3", "LEA", "LOP3", "SEL")
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """``width`` independent chains of ``opcode``, each through the first result register of every link.
+
+    ``via`` names the opcodes a result may pass through on its way to the next link (``MOV``, ``IMAD.WIDE``).
+    """
+
+    opcode: str
+    width: int = 1
+    via: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Value:
+    """What a register holds: the result of link ``position`` of ``chain``, spoilt by an opcode outside ``via``."""
+
+    chain: int
+    position: int
+    spoilt_by: Instruction | None = None
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The state after some instructions: links of each chain so far, what registers hold, broken links."""
+
+    links: list[list[Instruction]] = field(default_factory=list)
+    values: dict[str, list[_Value]] = field(default_factory=dict)
+    order: list[Instruction] = field(default_factory=list)
+    breaks: list[str] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+
+def broken(region: Sequence[Instruction], chain: Chain, core: Container[int]) -> tuple[str, ...]:
+    """Why the region does not hold the chains asked for (empty where it does); links lie at the addresses ``core``."""
+    walk = _Walk()
+    for instruction in executed(region):
+        if is_link(instruction, chain) and instruction.address in core:
+            _link(walk, instruction, chain)
+        else:
+            _carry(walk, instruction, chain)
+    return (*_summary(walk.breaks), *_shape(walk, chain))
+
+
+def is_link(instruction: Instruction, chain: Chain) -> bool:
+    """Whether the instruction is a link of the chain."""
+    return matches(instruction.opcode, chain.opcode) and ("MOV" in chain.opcode or not is_move(instruction))
+
+
+def executed(region: Sequence[Instruction]) -> list[Instruction]:
+    """The region in the order it runs, every backward branch taken once, so that loop-carried links appear."""
+    index = {instruction.address: place for place, instruction in enumerate(region)}
+    order: list[Instruction] = []
+    taken: set[int] = set()
+    place = 0
+    while place < len(region):
+        instruction = region[place]
+        place += 1
+        if instruction.never_executes:
+            continue
+        order.append(instruction)
+        goes = instruction.target if is_branch(instruction) else None
+        if goes is None or goes not in index or instruction.address in taken:
+            continue
+        backward = goes <= instruction.address
+        if backward or (instruction.predicate is None and len(instruction.operands) == 1):
+            taken.add(instruction.address)
+            place = index[goes]
+    return order
+
+
+def is_branch(instruction: Instruction) -> bool:
+    """A jump of ordinary flow, also in the guise of a CALL into the function itself (ptxas ends long loops so).
+
+    BRA.DIV is none: it only leaves for the slow path of a diverged warp.
+    """
+    jumps = instruction.stem in {"BRA", "JMP", "CALL"} and instruction.target is not None
+    return jumps and ".DIV" not in instruction.opcode and not instruction.never_executes
+
+
+def loops(region: Sequence[Instruction]) -> list[tuple[Instruction, ...]]:
+    """Loop bodies inside the region, each from the target of a backward branch to that branch."""
+    first = region[0].address if region else 0
+    return [
+        tuple(i for i in region if branch.target <= i.address <= branch.address)
+        for branch in region
+        if is_branch(branch) and branch.target is not None and first <= branch.target <= branch.address
+    ]
+
+
+def loop_control(region: Sequence[Instruction]) -> frozenset[int]:
+    """Addresses of what only counts a loop's turns: its branch depends on it and nothing else reads it."""
+    return frozenset(address for body in loops(region) for address in _counter(body))
+
+
+def _counter(body: Sequence[Instruction]) -> set[int]:
+    needed = {name for i in body if is_branch(i) for name in i.sources}
+    slice_: dict[int, Instruction] = {}
+    grew = True
+    while grew:
+        fresh = [
+            instruction
+            for instruction in body
+            if instruction.address not in slice_
+            and instruction.stem in _LOOP_ARITHMETIC
+            and needed.intersection(instruction.destinations)
+        ]
+        grew = bool(fresh)
+        for instruction in fresh:
+            slice_[instruction.address] = instruction
+            needed.update(instruction.sources)
+    return _unread_elsewhere(body, slice_)
+
+
+def _unread_elsewhere(body: Sequence[Instruction], slice_: Mapping[int, Instruction]) -> set[int]:
+    kept = dict(slice_)
+    while True:
+        readers = [i for i in body if i.address not in kept and not is_branch(i) and not i.never_executes]
+        read = {name for i in readers for name in i.sources}
+        used = [address for address, i in kept.items() if read.intersection(i.destinations)]
+        if not used:
+            return set(kept)
+        for address in used:
+            del kept[address]
+
+
+def _link(walk: _Walk, instruction: Instruction, chain: Chain) -> None:
+    """Append a link to the chain whose last result it reads; note it as broken where it reads none, or another's."""
+    read = [value for name in instruction.sources for value in walk.values.get(name, ())]
+    if not read and len(walk.links) < chain.width and instruction.address not in walk.seen:
+        walk.links.append([])
+        number = len(walk.links) - 1
+    else:
+        number, reason = _continued(walk, read, chain.width)
+        if reason:
+            again = " in the next turn of the loop" if instruction.address in walk.seen else ""
+            walk.breaks.append(f"{_at(instruction)} {reason}{again}")
+    links = walk.links[number]
+    links.append(instruction)
+    walk.order.append(instruction)
+    walk.seen.add(instruction.address)
+    _write(walk, instruction, [_Value(number, len(links) - 1)])
+
+
+def _continued(walk: _Walk, read: Sequence[_Value], width: int) -> tuple[int, str]:
+    """The chain that a link reading ``read`` continues, and what is wrong with that ("" for the last result of one)."""
+    tails = [value for value in read if value.position == len(walk.links[value.chain]) - 1]
+    clean = sorted({value.chain for value in tails if value.spoilt_by is None})
+    if clean:
+        joined = f"joins two chains: it also reads {_at(walk.links[clean[1]][-1])}" if len(clean) > 1 else ""
+        return clean[0], joined
+    if tails and (spoiler := tails[0].spoilt_by):
+        number = tails[0].chain
+        return number, f"reads the result of {_at(walk.links[number][-1])} through {_at(spoiler)}"
+    if read:
+        links, place = walk.links[read[0].chain], read[0].position
+        return read[0].chain, f"reads the result of {_at(links[place])}, as {_at(links[place + 1])} did before"
+    before = walk.order[-min(width, len(walk.order))]
+    number = next(number for number, links in enumerate(walk.links) if before in links)
+    return number, f"does not read the result of {_at(before)}"
+
+
+def _carry(walk: _Walk, instruction: Instruction, chain: Chain) -> None:
+    """Pass on what the instruction's sources hold; an opcode outside ``via`` spoils it."""
+    spoiler = None if matches_any(instruction.opcode, chain.via) else instruction
+    read = [value for name in instruction.sources for value in walk.values.get(name, ())]
+    _write(walk, instruction, [_Value(value.chain, value.position, value.spoilt_by or spoiler) for value in read])
+
+
+def _write(walk: _Walk, instruction: Instruction, values: list[_Value]) -> None:
+    """The first result register now holds ``values``, the others nothing; under a guard the old may have stayed."""
+    for place, name in enumerate(instruction.destinations):
+        kept = walk.values.get(name, []) if instruction.predicate else []
+        walk.values[name] = [*kept, *values] if place == 0 else kept
+
+
+def _summary(breaks: Sequence[str]) -> tuple[str, ...]:
+    if len(breaks) > 1:
+        return (f"broken chain: {breaks[0]} (and {len(breaks) - 1} more broken links)",)
+    return tuple(f"broken chain: {reason}" for reason in breaks)
+
+
+def _shape(walk: _Walk, chain: Chain) -> tuple[str, ...]:
+    """Complaint about the number of chains, or about chains of unequal length where every link is sound."""
+    if len(walk.links) != chain.width:
+        return (f"number of {chain.opcode} chains: {len(walk.links)} instead of {chain.width}",)
+    lengths = sorted({len(links) for links in walk.links})
+    if len(lengths) > 1 and not walk.breaks:
+        return (f"chains of {chain.opcode} of unequal length: {lengths[0]} to {lengths[-1]} links",)
+    return ()
+
+
+def _at(instruction: Instruction) -> str:
+    return f"{instruction.opcode} at 0x{instruction.address:x}"
