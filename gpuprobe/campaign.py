@@ -1,0 +1,157 @@
+"""A whole run of microbenchmarks: kernels built and gated, probes measured one after another, results journaled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import gpuprobe
+from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.gpu.protocol import Gpu
+from gpuprobe.gpu.replay import ReplayGpu
+from gpuprobe.journal import Journal, digest, exclusive, state_dir
+from gpuprobe.judge import Result
+from gpuprobe.kernels import Kernels
+from gpuprobe.measure import PLANS, Plan, Watcher, measure
+from gpuprobe.probe import Mode, Probe
+from gpuprobe.record import Environment, Rejection, Run
+
+
+class Observer(Watcher, Protocol):
+    """Told of the start and end of each probe as well."""
+
+    def begin(self, probe: Probe, index: int, count: int) -> None:
+        """Probe ``index`` of ``count`` begins."""
+        ...
+
+    def end(self, probe: Probe, result: Result, *, resumed: bool) -> None:
+        """A probe is finished, or was by an earlier process."""
+        ...
+
+
+def run_live(
+    gpu: Gpu, probes: Sequence[Probe], kernels: Kernels, mode: Mode, observer: Observer, *, fresh: bool = False
+) -> Run:
+    """Measure ``probes`` on ``gpu``, going on from an interrupted campaign of the same probes; KeyboardInterrupt keeps it."""
+    environment = gpu.environment()
+    folder = state_dir()
+    identity = _identity(gpu, environment, probes, mode)
+    path = folder / "journals" / f"{digest(repr(identity))}.jsonl"
+    begin = time.perf_counter()
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(folder / f"gpu-{digest(environment.gpu_uuid)}.lock", gpu.device.product))
+        if fresh:
+            path.unlink(missing_ok=True)
+        journal = Journal(path, identity)
+        stack.callback(journal.close, remove=False)
+        now = datetime.now(UTC)
+        journal.start(
+            {"run_id": f"{gpu.device.name}-{now:%Y%m%dT%H%M%S}", "started_at": now.isoformat(timespec="seconds")}
+        )
+        warnings = _warnings(environment)
+        if journal.finished:
+            warnings.append(f"{len(journal.finished)} probes were measured by an interrupted process before this one")
+        results = _measure_all(gpu, probes, kernels, PLANS[mode], journal, observer)
+        run = Run(
+            run_id=journal.header["run_id"],
+            started_at=journal.header["started_at"],
+            source=gpu.source,
+            mode=mode,
+            device=gpu.device,
+            environment=environment,
+            measurements=tuple(m for result in results for m in result.measurements),
+            series=tuple(s for result in results for s in result.series),
+            rejections=tuple(r for result in results for r in result.rejections),
+            warnings=tuple(warnings),
+            duration_s=time.perf_counter() - begin,
+        )
+    return run
+
+
+def finish(run: Run, probes: Sequence[Probe], gpu: Gpu) -> None:
+    """Forget the journal of a run that has been written to its file."""
+    identity = _identity(gpu, gpu.environment(), probes, "quick" if run.mode == "quick" else "full")
+    (state_dir() / "journals" / f"{digest(repr(identity))}.jsonl").unlink(missing_ok=True)
+
+
+def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode, observer: Observer) -> Run:
+    """Analyse a recorded run again, with the code that analysed it live; only probes it holds give numbers."""
+    gpu = ReplayGpu(recording)
+    recorded = {series.probe for series in recording.series}
+    results = []
+    for index, probe in enumerate(probes):
+        if probe.name not in recorded:
+            continue
+        observer.begin(probe, index, len(probes))
+        result = measure(probe, kernels, gpu, PLANS[mode], seed=recording.run_id, watcher=observer)
+        observer.end(probe, result, resumed=False)
+        results.append(result)
+    return Run(
+        run_id=recording.run_id,
+        started_at=recording.started_at,
+        source="replay",
+        mode=recording.mode,
+        device=recording.device,
+        environment=recording.environment,
+        measurements=tuple(m for result in results for m in result.measurements),
+        series=tuple(series for series in recording.series if series.probe in {probe.name for probe in probes}),
+        rejections=tuple(r for result in results for r in result.rejections),
+        warnings=recording.warnings,
+        duration_s=recording.duration_s,
+    )
+
+
+def _measure_all(
+    gpu: Gpu, probes: Sequence[Probe], kernels: Kernels, plan: Plan, journal: Journal, observer: Observer
+) -> list[Result]:
+    results = []
+    for index, probe in enumerate(probes):
+        observer.begin(probe, index, len(probes))
+        earlier = journal.finished.get(probe.name)
+        result = earlier or _one(gpu, probe, kernels, plan, journal.header["run_id"], observer)
+        if earlier is None:
+            journal.add(result)
+        observer.end(probe, result, resumed=earlier is not None)
+        results.append(result)
+    return results
+
+
+def _one(gpu: Gpu, probe: Probe, kernels: Kernels, plan: Plan, seed: str, observer: Observer) -> Result:
+    """Measure one probe; a failure on the GPU is that probe's rejection, unless the machine itself lacks something."""
+    try:
+        return measure(probe, kernels, gpu, plan, seed=seed, watcher=observer)
+    except GpuprobeError as error:
+        if error.exit_code is Exit.MACHINE_LACKS:
+            raise
+        return Result(probe.name, (), (), (Rejection(probe.name, {}, str(error)),))
+
+
+def _identity(gpu: Gpu, environment: Environment, probes: Sequence[Probe], mode: Mode) -> dict[str, object]:
+    return {
+        "gpuprobe": gpuprobe.__version__,
+        "gpu": environment.gpu_uuid,
+        "driver": environment.driver,
+        "packages": dict(environment.packages),
+        "mode": mode,
+        "plan": asdict(PLANS[mode]),
+        "probes": {probe.name: digest(probe.source() + probe.path.read_text(encoding="utf-8")) for probe in probes},
+    }
+
+
+def _warnings(environment: Environment) -> list[str]:
+    warnings = []
+    if environment.other_processes:
+        warnings.append(
+            f"{environment.other_processes} other processes use this GPU: every value is flagged shared_gpu"
+        )
+    return warnings
+
+
+def default_path(run: Run) -> Path:
+    """Where a run is kept when no -o names a file."""
+    return state_dir() / "runs" / f"{run.run_id}.json.gz"

@@ -1,0 +1,138 @@
+"""A journal of a campaign: one line a finished probe, on disk before the next begins, so that a kill loses at most the one in flight.
+
+The file is JSON lines: a header that identifies the campaign (device, driver, mode, probes and their sources), then results.
+The same command finds it again and goes on; another command's journal is left alone. A lock keeps two campaigns off one GPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.judge import Result
+from gpuprobe.record import Rejection, measurement_from, series_from
+
+
+def state_dir() -> Path:
+    """Where journals and finished runs live: $GPUPROBE_STATE, else $XDG_STATE_HOME/gpuprobe, else ~/.local/state/gpuprobe."""
+    if "GPUPROBE_STATE" in os.environ:
+        return Path(os.environ["GPUPROBE_STATE"])
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "gpuprobe"
+
+
+class Journal:
+    """Results of a campaign that is under way; ``finished`` holds those of earlier, interrupted processes."""
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self._identity = json.loads(json.dumps(identity))
+        self.header: dict[str, Any] = {}
+        self.finished: dict[str, Result] = {}
+        with _mapped(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._read()
+            self._file = path.open("ab" if self.header else "wb")
+
+    def start(self, header: Mapping[str, Any]) -> None:
+        """Write the header of a new campaign; nothing where an earlier process's is being continued."""
+        if not self.header:
+            self.header = dict(header)
+            self._append({"identity": self._identity, "header": self.header})
+
+    def add(self, result: Result) -> None:
+        """Append a finished probe and flush it to disk."""
+        self.finished[result.probe] = result
+        self._append(asdict(result))
+
+    def close(self, *, remove: bool) -> None:
+        """Close the file, and remove it where the campaign is over."""
+        self._file.close()
+        if remove:
+            self.path.unlink(missing_ok=True)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with _mapped(self.path):
+            self._file.write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def _read(self) -> None:
+        """Take over what an interrupted process of the same campaign left; a torn last line is cut off."""
+        if not self.path.is_file():
+            return
+        whole = 0
+        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True)):
+            try:
+                document = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                document = None
+            if document is None:
+                break
+            if number == 0 and document.get("identity") != self._identity:
+                return
+            if number == 0:
+                self.header = document["header"]
+            else:
+                result = _result(document)
+                self.finished[result.probe] = result
+            whole += len(line)
+        with self.path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _result(document: Mapping[str, Any]) -> Result:
+    return Result(
+        probe=document["probe"],
+        measurements=tuple(measurement_from(row) for row in document["measurements"]),
+        series=tuple(series_from(row) for row in document["series"]),
+        rejections=tuple(Rejection(**row) for row in document["rejections"]),
+    )
+
+
+def digest(text: str) -> str:
+    """Short SHA-256 of a text, for file names and identities."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file ``path``; GpuprobeError where another process holds it. The system lets go of it however we end."""
+    import fcntl
+
+    with _mapped(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise GpuprobeError(
+                f"another gpuprobe (pid {file.read().strip() or 'unknown'}) is measuring {what}",
+                "wait for it, or name another GPU with --device",
+                Exit.MACHINE_LACKS,
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GpuprobeError(
+            f"cannot keep a journal at {path}: {error.strerror or error}",
+            "free space, or set GPUPROBE_STATE to a folder that can be written",
+            Exit.MACHINE_LACKS,
+        ) from error

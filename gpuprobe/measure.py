@@ -1,0 +1,158 @@
+"""The measuring method: warm up, sample in shuffled rounds until the intervals are narrow, check, and say what is doubtful.
+
+A round takes one sample of every configuration of a probe in random order; the probe's estimator turns the round into
+estimates, whose values over the rounds are the samples of a Measurement. The same code runs on a real GPU and on a recording.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gpuprobe.estimate import Estimate, Point, Round
+from gpuprobe.gpu.protocol import Exhausted, Gpu, Job
+from gpuprobe.judge import Log, Result, judge
+from gpuprobe.kernels import Kernel, Kernels, defines_key
+from gpuprobe.probe import Mode, Probe
+from gpuprobe.record import Sample
+from gpuprobe.stats import StopRule
+
+DRIFT_REPEATS = 5
+WARM_ROUNDS = 2
+PAIR_STRIDE = 37
+"""Step of a paired probe's seeds: coprime to any SM count, so that rounds visit all SMs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to sample a probe: until every quantity's interval is narrow, or the rule's limits are met."""
+
+    mode: Mode
+    stop: StopRule
+
+
+PLANS: Mapping[Mode, Plan] = {
+    "quick": Plan("quick", StopRule(relative_width=0.004, min_samples=15, max_samples=61, max_seconds=4.0)),
+    "full": Plan("full", StopRule(relative_width=0.002, min_samples=31, max_samples=201, max_seconds=25.0)),
+}
+
+
+class Watcher(Protocol):
+    """Told of the state after every round, for a progress line."""
+
+    def round(self, probe: Probe, done: int, most: int, estimate: Estimate, sample: Sample) -> None:
+        """Round ``done`` of at most ``most`` is over: its first estimate, and a sample with clock and power."""
+        ...
+
+
+def measure(probe: Probe, kernels: Kernels, gpu: Gpu, plan: Plan, seed: str, watcher: Watcher | None = None) -> Result:
+    """Measure one probe. Points whose kernel failed the gate, or computed something wrong, give a Rejection and no number.
+
+    ``seed`` decides the order within rounds and the operands.
+    """
+    log = Log()
+    for point in probe.points(plan.mode, gpu.device):
+        kernel = kernels[probe.name, defines_key(probe.defines_of(point))]
+        if kernel.ok:
+            log.kernels[point] = kernel
+        else:
+            log.reject(probe, kernel.params, "; ".join(kernel.verdict.reasons))
+    shuffle = random.Random(f"{seed}/{probe.name}")
+    _warm(probe, log, gpu)
+    begin = time.perf_counter()
+    while log.kernels and not _enough(log, plan, time.perf_counter() - begin):
+        try:
+            taken = _round(probe, log, gpu, shuffle)
+        except Exhausted:
+            break
+        estimates = probe.estimate(taken)
+        log.rounds.append(estimates)
+        if watcher and estimates:
+            sample = next(iter(taken.values()))
+            watcher.round(probe, len(log.rounds), plan.stop.max_samples, estimates[0], sample)
+    _repeat_first(probe, log, gpu)
+    return judge(probe, log, gpu, plan.stop)
+
+
+def _warm(probe: Probe, log: Log, gpu: Gpu) -> None:
+    """Discarded rounds: caches, clocks and power settle. A recording holds none, so none is played."""
+    if gpu.source == "replay":
+        return
+    begin = time.perf_counter()
+    for _ in range(WARM_ROUNDS):
+        for point, kernel in log.kernels.items():
+            gpu.run(_job(probe, point, kernel, seed=1))
+    while log.kernels and (time.perf_counter() - begin) * 1e3 < probe.warm_ms:
+        point, kernel = next(iter(log.kernels.items()))
+        gpu.run(_job(probe, point, kernel, seed=1))
+
+
+def _round(probe: Probe, log: Log, gpu: Gpu, shuffle: random.Random) -> Round:
+    order = list(log.kernels)
+    shuffle.shuffle(order)
+    taken: dict[Point, Sample] = {}
+    for point in order:
+        seed = 1 + PAIR_STRIDE * len(log.rounds) if probe.paired else shuffle.randrange(1, 2**31)
+        sample = _sample(probe, point, log, gpu, seed)
+        if sample is not None:
+            taken[point] = sample
+    for point, sample in taken.items():  # only whole rounds are kept: a round cut short by Exhausted leaves no trace
+        log.samples[point].append(sample)
+    return {point: taken[point] for point in log.kernels if point in taken}
+
+
+def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat: bool = False) -> Sample | None:
+    job = replace(_job(probe, point, log.kernels[point], 0 if point.zero else seed), repeat=repeat)
+    outcome = gpu.run(job)
+    sample = outcome.sample
+    reason = None
+    if outcome.out is not None:
+        if probe.check is not None:
+            reason = probe.check(point, job.seed, outcome.out)
+        if probe.reduce is not None:
+            sample = replace(sample, values={**sample.values, **probe.reduce(point, outcome.out)})
+        sample = sample.rounded()  # so that a replay of the file gives the very same numbers
+    if reason is not None:
+        log.reject(probe, dict(point.params), reason)
+        return None
+    return sample
+
+
+def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
+    assert kernel.cubin is not None
+    return Job(
+        probe=probe.name,
+        point=point,
+        cubin=kernel.cubin.data,
+        kernel=kernel.cubin.key,
+        entry=probe.entry,
+        prepare=probe.prepare,
+        method=probe.method,
+        seed=seed,
+        out_words=probe.out_words,
+    )
+
+
+def _enough(log: Log, plan: Plan, elapsed: float) -> bool:
+    """Whether every quantity has met the stopping rule; a probe that gives no estimate stops at the most rounds."""
+    if len(log.rounds) >= plan.stop.max_samples:
+        return True
+    series = [[estimate.value for estimate in estimates] for estimates in log.estimates().values()]
+    return bool(series) and all(plan.stop.done(samples, elapsed) is not None for samples in series)
+
+
+def _repeat_first(probe: Probe, log: Log, gpu: Gpu) -> None:
+    """The drift check: the first configuration once more at the end."""
+    first = next(iter(log.kernels), None)
+    if first is None or not log.rounds:
+        return
+    for repeat in range(DRIFT_REPEATS):
+        try:
+            sample = _sample(probe, first, log, gpu, seed=repeat + 1, repeat=True)
+        except Exhausted:
+            return
+        if sample is not None:
+            log.repeats[first].append(sample)

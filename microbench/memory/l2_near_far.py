@@ -1,0 +1,91 @@
+"""Latency of L2 hits in the near and in the far half of a split L2, in cycles, from single timed loads.
+
+Method: an SM half a grid away writes the lines, so that each lies in its home slice alone; another SM then follows a
+pointer chain through them, each load between clock reads (lap 0), and once more (lap 1). Twin kernels time one load and
+two dependent loads at a time: the difference of the medians of lap 1 is a latency without the clock reads, and the rest
+is their cost, which is taken off all values. The histogram of lap 0 has two peaks where L2 is split: lines homed on the
+timing SM's side and on the other; two-means gives ``near`` and ``far``. ``again`` is lap 1: what a warm chase sees, because
+after a first read the SM's own half keeps a copy. The pair of SMs varies from round to round (the same pairs in
+every run), and the distance with it: the interval is that of the median over pairs. Pitfalls: a random chase over a warm set shows near copies only; lines that were read before have copies already.
+Expected: near 258-295, far 414-470 on Hopper; 208 and 357 on A100; one peak on Ada.
+"""
+
+from statistics import median
+
+from gpuprobe.estimate import Estimate
+from gpuprobe.gate import Chain, Expect
+from gpuprobe.operands import Lap, words
+from gpuprobe.probe import Launch, Probe, Published, sm_count
+from gpuprobe.stats import two_clusters
+
+BIN, BINS, LINE, HEAD = 8, 192, 128, 8
+
+
+def reduce(point, out):
+    """The two histograms as columns lap0_<cycles> and lap1_<cycles>, and the two SMs."""
+    counts = words(out)[HEAD : HEAD + 2 * BINS]
+    columns = {"timing_sm": float(words(out)[1]), "writing_sm": float(words(out)[2])}
+    for lap in (0, 1):
+        for index in range(BINS):
+            if count := int(counts[lap * BINS + index]):
+                columns[f"lap{lap}_{index * BIN:04d}"] = float(count)
+    return columns
+
+
+def estimate(round_):
+    """Cluster centres of lap 0 and the median of lap 1, less the cost of the clock reads found by the twin."""
+    by_loads = {int(point["LOADS"]): sample for point, sample in round_.items()}
+    if set(by_loads) != {1, 2}:
+        return []
+    one, two = by_loads[1], by_loads[2]
+    cost = 2 * median(_latencies(one.values, 1)) - median(_latencies(two.values, 1))
+    found = [Estimate("again", {}, "cycle", median(_latencies(one.values, 1)) - cost, one)]
+    clusters = two_clusters(_latencies(one.values, 0))
+    if clusters.distinct:
+        found.append(Estimate("near", {}, "cycle", clusters.low_center - cost, one))
+        found.append(Estimate("far", {}, "cycle", clusters.high_center - cost, one))
+    return found
+
+
+def _latencies(columns, lap):
+    """Cycles of every load of a lap, at the middle of its bin; counts of zero belong to other samples."""
+    prefix = f"lap{lap}_"
+    bins = [
+        (int(name[len(prefix) :]) + BIN / 2, int(count)) for name, count in columns.items() if name.startswith(prefix)
+    ]
+    return [cycles for cycles, count in bins for _ in range(count)]
+
+
+def check(point, seed, out):
+    """Every line was met once a lap, and two laps end where they began."""
+    lines = point.data_bytes // LINE
+    counted = int(words(out)[HEAD : HEAD + 2 * BINS].sum()) * int(point["LOADS"])
+    if counted != 2 * lines:
+        return f"{counted} loads were timed, not {2 * lines}"
+    wanted = Lap(lines).place(0) * LINE
+    found = int(words(out)[3])
+    return None if found == wanted else f"the chain ends at offset {found:#x}, the host's at {wanted:#x}"
+
+
+CLUSTERS = "single loads, clustered"
+PROBE = Probe(
+    name="l2_near_far",
+    unit="cycle",
+    quantity="near",
+    defines={"LOADS": [1, 2]},
+    launch=Launch(grid=sm_count, block=128, data_bytes=1 << 20, iters=1),
+    prologue=True,
+    paired=True,
+    expect=lambda p: Expect(counts={"LDG": p["LOADS"]}, chain=Chain("LDG"), allow=("STS",)),
+    estimate=estimate,
+    check=check,
+    reduce=reduce,
+    published=[
+        Published("h800-pcie", 258.0, "arXiv:2501.12084 Table 4", quantity="near", method=CLUSTERS),
+        Published("h800-pcie", 414.1, "arXiv:2501.12084 Table 4", quantity="far", method=CLUSTERS),
+        Published("h100-sxm", 295.0, "arXiv:2607.19922 sec. 5.2", quantity="near", method=CLUSTERS),
+        Published("h100-sxm", 470.0, "arXiv:2607.19922 sec. 5.2", quantity="far", method=CLUSTERS),
+        Published("a100-sxm-80gb", 208.0, "arXiv:2501.12084 Table 4", quantity="near", method=CLUSTERS),
+        Published("a100-sxm-80gb", 356.6, "arXiv:2501.12084 Table 4", quantity="far", method=CLUSTERS),
+    ],
+)

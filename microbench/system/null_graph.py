@@ -1,0 +1,31 @@
+"""Cost of an empty kernel as a node of a CUDA graph: for each node, on the device and inside the launch call.
+
+Method: a graph of empty kernels in a row is launched behind a holding kernel; ``period`` is the device's time for each
+further node (slope over the number of nodes); ``api`` is the host's time in one cuGraphLaunch of a graph of that size.
+Pitfalls: the first launch of a graph uploads it and is not counted; a graph's fixed cost cancels in the slope.
+"""
+
+from gpuprobe.estimate import each, every, period
+from gpuprobe.probe import Launch, Probe, Published
+
+PROBE = Probe(
+    name="null_graph",
+    unit="s",
+    quantity="period",
+    kernel="null_kernel",
+    axes={"LAUNCHES": [128, 512]},
+    launch=Launch(),
+    method="graph",
+    estimate=every(period("LAUNCHES", "period"), each("api", "api_s")),
+    entry="nothing",
+    published=[
+        Published(
+            "h200-sxm",
+            1.3e-6,
+            "RRZE-HPC/gpu-benches gpu-small-kernels",
+            quantity="period",
+            tolerance=0.05,
+            method="derived: 64 kB kernel as graph node",
+        ),
+    ],
+)
