@@ -1,0 +1,7 @@
+"""``python -m gpuprobe``: the command line."""
+
+import sys
+
+from gpuprobe.cli import main
+
+sys.exit(main())

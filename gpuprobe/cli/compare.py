@@ -1,0 +1,151 @@
+"""``gpuprobe compare``: two runs, or a run and the published values, with a verdict for each quantity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpuprobe.cli.output import emit_json, json_option, note, output_option, quantity, table, write_output
+from gpuprobe.errors import Exit
+
+if TYPE_CHECKING:
+    from gpuprobe.compare import Comparison
+    from gpuprobe.published import PublishedRow
+    from gpuprobe.record import Params, Run
+
+PUBLISHED = "published"
+SCHEMA = 1
+CONFIDENCE = 0.99
+FAILING = {"slower": {"SLOWER"}, "changed": {"SLOWER", "FASTER", "DIFFERENT"}, "outside": {"OUTSIDE"}}
+STYLES = {"SLOWER": "red", "OUTSIDE": "red", "FASTER": "green", "DIFFERENT": "yellow", "UNCLEAR": "dim"}
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--min-effect", default=0.01, show_default=True, help="Least change that counts: 0.01 is 1 %.")
+@click.option(
+    "--domain",
+    default="both",
+    show_default=True,
+    type=click.Choice(["both", "cycle", "time", "native"]),
+    help="Compare in cycles, in time, in both, or in the unit measured only (native).",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(FAILING)),
+    help="Exit 1 if any row is SLOWER, changed in any way, or OUTSIDE the tolerance of a published value.",
+)
+@json_option
+@output_option
+def command(
+    *, a: str, b: str, min_effect: float, domain: str, fail_on: str | None, as_json: bool, output: Path | None
+) -> Exit:
+    """Compare run file B with run file A; B may be the word 'published'.
+
+    The ratio is B over A (against published values: ours over theirs) with its 99 % interval. With --fail-on the
+    intervals are widened so that one false alarm among all rows together has a chance of at most 1 %.
+    """
+    from gpuprobe.record import read_run
+
+    if fail_on and (fail_on == "outside") != (b == PUBLISHED):
+        raise click.UsageError(f"--fail-on {fail_on} does not go with '{b}': 'outside' is for published values only")
+    run = read_run(Path(a))
+    if b == PUBLISHED:
+        document, (columns, rows), verdicts = _with_published(run)
+    else:
+        document, (columns, rows), verdicts = _two_runs(run, read_run(Path(b)), min_effect, domain, bool(fail_on))
+    if output:
+        write_output(output, document, columns, rows)
+    if as_json:
+        emit_json(document)
+    else:
+        table(columns, rows, right={"a", "b", "ours", "published", "ratio"}, styles=STYLES)
+        note(
+            ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)) or "no common rows"
+        )
+    failed = fail_on is not None and bool(FAILING[fail_on] & set(verdicts))
+    return Exit.CHECK_FAILED if failed else Exit.DONE
+
+
+def _two_runs(a: Run, b: Run, min_effect: float, domain: str, whole: bool) -> tuple[dict[str, Any], Table, list[str]]:
+    from gpuprobe.compare import compare, family_confidence, to_document
+
+    common = {row.key for row in a.measurements} & {row.key for row in b.measurements}
+    comparison = compare(
+        a,
+        b,
+        min_effect=min_effect,
+        confidence=family_confidence(CONFIDENCE, len(common)) if whole else CONFIDENCE,
+        domain="cycle" if domain == "cycle" else "time" if domain == "time" else "both",
+    )
+    if domain == "native":
+        comparison = replace(comparison, rows=tuple(row for row in comparison.rows if row.domain == "native"))
+    _note_surroundings(comparison)
+    columns = ("name", "quantity", "parameters", "a", "b", "ratio", "interval", "verdict", "flags")
+    rows: list[tuple[str, ...]] = [
+        (
+            row.name,
+            row.quantity,
+            _params(row.params),
+            quantity(row.value_a, row.unit),
+            quantity(row.value_b, row.unit),
+            f"{row.ratio:.4f}",
+            f"{row.low:.4f} to {row.high:.4f}",
+            str(row.verdict),
+            " ".join(row.flags),
+        )
+        for row in comparison.rows
+    ]
+    return to_document(comparison), (columns, rows), [str(row.verdict) for row in comparison.rows]
+
+
+def _note_surroundings(comparison: Comparison) -> None:
+    for key, (left, right) in comparison.environment_diff.items():
+        note(f"differs: {key}: {left} in a, {right} in b")
+    for side, keys in (("a", comparison.only_a), ("b", comparison.only_b)):
+        if keys:
+            note(f"only in {side}: {len(keys)} ({', '.join(sorted({key[0] for key in keys}))})")
+
+
+def _with_published(run: Run) -> tuple[dict[str, Any], Table, list[str]]:
+    from gpuprobe import device
+    from gpuprobe.probe import discover
+    from gpuprobe.published import against_published, row_document
+
+    values = {probe.name: probe.published for probe in discover()}
+    chips = {name: device.load(name).chip for name in device.names()}
+    found = against_published(run, values, chips)
+    document = {
+        "schema": SCHEMA,
+        "a": run.run_id,
+        "b": PUBLISHED,
+        "rows": [row_document(row) for row in found],
+        "environment_diff": {},
+    }
+    columns = ("name", "quantity", "parameters", "ours", "published", "ratio", "verdict", "device", "reason", "source")
+    return document, (columns, [_published_cells(row) for row in found]), [str(row.verdict) for row in found]
+
+
+def _published_cells(row: PublishedRow) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.quantity,
+        _params(row.params),
+        quantity(row.value, row.unit),
+        quantity(row.published, row.unit),
+        f"{row.ratio:.4f}",
+        str(row.verdict),
+        row.device,
+        row.reason,
+        row.source,
+    )
+
+
+def _params(params: Params) -> str:
+    return " ".join(f"{name}={value}" for name, value in params.items())
