@@ -1,0 +1,186 @@
+"""``gpuprobe sweep gemm``: time GEMMs of many shapes on this GPU, resumably, with the kernels the library chose."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuprobe.cli.output import Progress as Line
+from gpuprobe.cli.output import emit_json, json_option, note
+from gpuprobe.errors import Exit
+from gpuprobe.gpu.gemm_timer import GemmTimer
+from gpuprobe.ops.gemm import DTYPES, LAYOUTS, REGIMES
+from gpuprobe.sweep.campaign import Campaign, read_shapes
+from gpuprobe.sweep.export import export, suffix
+from gpuprobe.sweep.journal import Journal, read_journal
+from gpuprobe.sweep.runner import Order, Progress, Session
+
+_DEFAULT_COUNT = 2000
+_WARM_UP_S = 1.0
+
+
+def _choices(known: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
+    def parse(_: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            raise click.BadParameter(f"'{text}': use a comma list of {', '.join(known)}", param=parameter)
+        return names
+
+    return parse
+
+
+@click.group()
+def command() -> None:
+    """Measure data sets on this GPU."""
+
+
+@command.command("gemm")
+@click.option(
+    "--dtype",
+    "dtypes",
+    default="bf16",
+    callback=_choices(tuple(DTYPES)),
+    show_default=True,
+    help=f"Types, a comma list of {', '.join(DTYPES)}; one named twice is timed twice as often.",
+)
+@click.option(
+    "--layout",
+    "layouts",
+    default="tn",
+    callback=_choices(LAYOUTS),
+    show_default=True,
+    help="Layouts of B: tn (n×k, as in a linear layer), nn (k×n).",
+)
+@click.option(
+    "--regime",
+    "regimes",
+    default="hot,cold",
+    callback=_choices(REGIMES),
+    show_default=True,
+    help="Regimes: hot (operands in L2), cold (from DRAM), sustained (1.25 s each, with power).",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=0),
+    help=f"GEMMs in all  [default: {_DEFAULT_COUNT}; with --seconds, as many as fit].",
+)
+@click.option("--seconds", type=click.FloatRange(min=0), help="End within so many seconds, start and files included.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shapes.")
+@click.option(
+    "--shapes", type=click.Path(path_type=Path), help="CSV of m,n,k[,dtype,layout] to time instead of samples."
+)
+@click.option("--gpu", type=click.IntRange(min=0), default=0, show_default=True, help="CUDA's index of the GPU.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("gemm.jsonl.gz"),
+    show_default=True,
+    help="Rows: .jsonl, .jsonl.gz, .csv or .parquet; the same command continues from FILE.journal beside it.",
+)
+@json_option
+def gemm(**options: Any) -> int:
+    """Time GEMMs of many shapes, with the kernels the library chose.
+
+    LLM layers, log-uniform, ragged and skinny sizes, tile and wave edges; mixed so that a part is a fair sample.
+    Ctrl-C ends it and keeps everything; the same command goes on.
+    """
+    begin_s = time.perf_counter()
+    output: Path = options["output"]
+    suffix(output)
+    campaign, order = _campaign(options), _order(options)
+    path = output.with_name(output.name + ".journal")
+    records = read_journal(path)
+    with _interruptible() as stop, _timer(options["gpu"]) as timer, Journal(path) as journal:
+        session = Session(timer, campaign, journal, records)
+        if order.seconds is not None:
+            order = replace(order, seconds=order.seconds - (time.perf_counter() - begin_s))
+        done, named = _measure(session, order, stop)
+    rows = export(output, read_journal(path))
+    summary = {
+        "timed": done.timed,
+        "unsupported": done.refused,
+        "earlier": done.earlier,
+        "kernels_named": named,
+        "rows": rows,
+        "seconds": round(time.perf_counter() - begin_s, 1),
+        "seconds_each": round(done.each_s, 4),
+        "interrupted": stop.is_set(),
+        "output": str(output),
+        "journal": str(path),
+    }
+    if options["as_json"]:
+        emit_json(summary)
+    else:
+        note(
+            f"{done.timed} GEMMs timed ({done.each_s * 1e3:.1f} ms each), {done.refused} unsupported, "
+            f"{done.earlier} from before, {named} kernels named, {rows} rows in {output}"
+        )
+    return int(Exit.INTERRUPTED if stop.is_set() else Exit.DONE)
+
+
+def _campaign(options: Mapping[str, Any]) -> Campaign:
+    shapes, dtypes, layouts = options["shapes"], options["dtypes"], options["layouts"]
+    return Campaign(options["seed"], dtypes, layouts, read_shapes(shapes, dtypes, layouts) if shapes else ())
+
+
+def _order(options: Mapping[str, Any]) -> Order:
+    count, seconds = options["count"], options["seconds"]
+    if count is None and seconds is None and not options["shapes"]:
+        count = _DEFAULT_COUNT
+    return Order(options["regimes"], count, seconds)
+
+
+@contextmanager
+def _timer(index: int) -> Iterator[GemmTimer]:
+    from gpuprobe.gpu.gemm_torch import TorchGemmTimer
+
+    timer = TorchGemmTimer(index)
+    try:
+        timer.warm_up(_WARM_UP_S)
+        yield timer
+    finally:
+        timer.close()
+
+
+def _measure(session: Session, order: Order, stop: threading.Event) -> tuple[Progress, int]:
+    with Line() as line:
+        done = session.measure(order, stop.is_set, lambda progress: line.update(_text(progress)))
+        line.update("naming the kernels")
+        return done, session.name_kernels()
+
+
+def _text(progress: Progress) -> str:
+    total = "" if progress.wanted is None else f"/{progress.wanted}"
+    return (
+        f"{progress.earlier + progress.timed + progress.refused}{total} GEMMs, {progress.each_s * 1e3:.1f} ms each, "
+        f"{progress.refused} unsupported, {progress.elapsed_s:.0f} s spent, {progress.remaining_s:.0f} s to go"
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, once; a second one interrupts for good."""
+    stop = threading.Event()
+
+    def ask(number: int, _: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        note("stopping: what was measured is kept; once more to quit at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""One file per operation: its shapes, FLOPs, bytes, and what libraries can run."""
