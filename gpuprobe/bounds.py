@@ -13,7 +13,7 @@ Bound = Callable[[Estimate, DeviceSpec, Architecture, float | None], float | Non
 
 
 def tensor(axis: str = "TYPE") -> Bound:
-    """Dense tensor rate of the type named by ``axis``: FMA per cycle of an SM, or FLOP per second at the measured clock."""
+    """Dense tensor rate of the type named by ``axis``: FMA per cycle of an SM, or FLOP/s at the measured clock."""
 
     def bound(
         estimate: Estimate, device: DeviceSpec, architecture: Architecture, clock_hz: float | None

@@ -37,7 +37,7 @@ class Observer(Watcher, Protocol):
 def run_live(
     gpu: Gpu, probes: Sequence[Probe], kernels: Kernels, mode: Mode, observer: Observer, *, fresh: bool = False
 ) -> Run:
-    """Measure ``probes`` on ``gpu``, going on from an interrupted campaign of the same probes; KeyboardInterrupt keeps it."""
+    """Measure ``probes`` on ``gpu``, going on from an interrupted campaign of the same probes."""
     environment = gpu.environment()
     folder = state_dir()
     identity = _identity(gpu, environment, probes, mode)

@@ -67,7 +67,8 @@ Reading = Callable[[Point, Sample], float]
 def slope(axis: str, *, quantity: str, unit: str, x: Amount, y: Reading, inverse: bool = False) -> Estimator:
     """Estimator: the least-squares slope of ``y`` over ``x`` along ``axis``, for each setting of the other axes.
 
-    ``inverse`` gives 1 / slope: a rate where y is a time and x the work. A group with fewer than two points gives nothing.
+    ``inverse`` gives 1 / slope: a rate where y is a time and x the work. A group with fewer than two points gives
+    nothing.
     """
 
     def estimate(round_: Round) -> list[Estimate]:
@@ -101,7 +102,7 @@ def rate(work: Amount, unit: str, axis: str = "PASSES", quantity: str = "through
 
 
 def period(axis: str, quantity: str, column: str = "seconds") -> Estimator:
-    """Seconds for each further item (a launch, a node): slope over ``axis`` of ``seconds`` or of a probe's own column."""
+    """Seconds for each further item (launch, node): slope over ``axis`` of ``seconds`` or of a probe's own column."""
     return slope(
         axis,
         quantity=quantity,

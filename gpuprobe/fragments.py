@@ -18,7 +18,7 @@ def mma_m16n8(product: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def wgmma_m64(product: NDArray[np.float64], register: int) -> NDArray[np.float64]:
-    """Accumulator ``register`` of wgmma m64 by thread of the warpgroup: 128 values from the 64 x N matrix ``product``."""
+    """Accumulator ``register`` of wgmma m64 by thread of the warpgroup: 128 values of the 64 x N matrix ``product``."""
     thread = np.arange(128)
     row = thread // 32 * 16 + thread % 32 // 4 + register // 2 % 2 * 8
     column = register // 4 * 8 + thread % 4 * 2 + register % 2

@@ -1,7 +1,8 @@
-"""A journal of a campaign: one line a finished probe, on disk before the next begins, so that a kill loses at most the one in flight.
+"""A journal of a campaign: each finished probe is on disk before the next begins.
 
-The file is JSON lines: a header that identifies the campaign (device, driver, mode, probes and their sources), then results.
-The same command finds it again and goes on; another command's journal is left alone. A lock keeps two campaigns off one GPU.
+The file is JSON lines: a header that identifies the campaign (device, driver, mode, probes and their sources), then
+results. The same command finds it again and goes on; another command's journal is left alone. A lock keeps two
+campaigns off one GPU.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import Any
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.judge import Result
-from gpuprobe.record import Rejection, measurement_from, series_from
+from gpuprobe.record import measurement_from, rejection_from, series_from
 
 
 def state_dir() -> Path:
-    """Where journals and finished runs live: $GPUPROBE_STATE, else $XDG_STATE_HOME/gpuprobe, else ~/.local/state/gpuprobe."""
+    """Where journals and finished runs live: $GPUPROBE_STATE, $XDG_STATE_HOME/gpuprobe or ~/.local/state/gpuprobe."""
     if "GPUPROBE_STATE" in os.environ:
         return Path(os.environ["GPUPROBE_STATE"])
     base = os.environ.get("XDG_STATE_HOME")
@@ -65,27 +66,28 @@ class Journal:
             os.fsync(self._file.fileno())
 
     def _read(self) -> None:
-        """Take over what an interrupted process of the same campaign left; a torn last line is cut off."""
+        """Take over what an interrupted process of the same campaign left; a torn line and all after it is cut off."""
         if not self.path.is_file():
             return
         whole = 0
-        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True)):
+        for line in self.path.read_bytes().splitlines(keepends=True):
             try:
-                document = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                document = None
-            if document is None:
+                document = json.loads(line) if line.endswith(b"\n") else {}
+                if not self.header and document.get("identity") != self._identity:
+                    return
+                self._take(document)
+            except (ValueError, KeyError, TypeError, AttributeError):
                 break
-            if number == 0 and document.get("identity") != self._identity:
-                return
-            if number == 0:
-                self.header = document["header"]
-            else:
-                result = _result(document)
-                self.finished[result.probe] = result
             whole += len(line)
         with self.path.open("r+b") as file:
             file.truncate(whole)
+
+    def _take(self, document: Mapping[str, Any]) -> None:
+        if not self.header:
+            self.header = dict(document["header"])
+            return
+        result = _result(document)
+        self.finished[result.probe] = result
 
 
 def _result(document: Mapping[str, Any]) -> Result:
@@ -93,7 +95,7 @@ def _result(document: Mapping[str, Any]) -> Result:
         probe=document["probe"],
         measurements=tuple(measurement_from(row) for row in document["measurements"]),
         series=tuple(series_from(row) for row in document["series"]),
-        rejections=tuple(Rejection(**row) for row in document["rejections"]),
+        rejections=tuple(rejection_from(row) for row in document["rejections"]),
     )
 
 
@@ -104,8 +106,8 @@ def digest(text: str) -> str:
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file ``path``; GpuprobeError where another process holds it. The system lets go of it however we end."""
-    import fcntl
+    """Hold the lock file ``path``; GpuprobeError where another process does. The system lets go of it however we end."""
+    import fcntl  # noqa: PLC0415 - not on Windows, where the rest of gpuprobe still works
 
     with _mapped(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from gpuprobe.stats import StopRule
 
 WALL_TOLERANCE = 0.01
 LAUNCH_SLACK_S = 60e-6
-"""What CUDA events see around a kernel besides the kernel: the host's launch on an idle stream (26 us on an H100), drain."""
+"""What CUDA events see besides the kernel: the host's launch on an idle stream (26 us on an H100), drain."""
 TIMER_TICK_S = 2e-6
 BOUND_TOLERANCE = 0.01
 DRIFT_TOLERANCE = 0.01
@@ -77,7 +77,7 @@ def _size(sample: Sample) -> float:
 
 
 def judge(probe: Probe, log: Log, gpu: Gpu, rule: StopRule) -> Result:
-    """The result of a probe: a Measurement for every quantity no sample of which was wrong, and the reasons for the rest."""
+    """The result of a probe: a Measurement for every quantity without a wrong sample, and the reasons for the rest."""
     for params, reason in _wall_disagreements(probe, log):
         log.reject(probe, params, reason)
     wrong = [rejection.params for rejection in log.rejections]
@@ -180,7 +180,8 @@ def _series(probe: Probe, log: Log) -> list[Series]:
 def _wall_disagreements(probe: Probe, log: Log) -> list[tuple[Params, str]]:
     """Points whose in-kernel time and CUDA events disagree by more than 1 % and what a launch costs.
 
-    The kernel's time can never be the longer; events also hold the host's delay between them, so the best sample counts.
+    The kernel's time can never be the longer; events also hold the host's delay between them, so the best sample
+    counts.
     """
     found: list[tuple[Params, str]] = []
     for point, samples in log.samples.items():
@@ -192,8 +193,8 @@ def _wall_disagreements(probe: Probe, log: Log) -> list[tuple[Params, str]]:
         if longest > WALL_TOLERANCE or (missing > WALL_TOLERANCE and not probe.prologue):
             sample = timed[0]
             reason = (
-                f"the kernel's own clock says {sample.seconds * 1e6:.1f} us, CUDA events {sample.event_s * 1e6:.1f} us: "
-                "they must agree within 1 %"
+                f"the kernel's own clock says {sample.seconds * 1e6:.1f} us, "
+                f"CUDA events {sample.event_s * 1e6:.1f} us: they must agree within 1 %"
             )
             found.append((dict(point.params), reason))
     return found

@@ -18,7 +18,7 @@ Defines = tuple[tuple[str, Param], ...]
 
 @dataclass(frozen=True)
 class Kernel:
-    """One built kernel and the gate's verdict; ``cubin`` is None where it did not compile, the verdict then says why."""
+    """One built kernel and the gate's verdict; ``cubin`` is None where it did not compile, and the verdict says why."""
 
     probe: str
     params: Params
@@ -40,7 +40,7 @@ def defines_key(params: Params) -> Defines:
 
 
 def build_kernels(probes: Iterable[Probe], architecture: Architecture, mode: Mode, device: DeviceSpec) -> Kernels:
-    """Build and gate every kernel of ``probes`` for ``architecture``; a failure is in its verdict, never an exception."""
+    """Build and gate every kernel of ``probes`` for ``architecture``; a failure is in its verdict, no exception."""
     wanted = [(probe, params) for probe in probes for params in probe.builds(mode, device)]
     sources = {probe.name: probe.source() for probe, _ in wanted}
     built = build.build_many(

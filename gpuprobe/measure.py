@@ -1,7 +1,8 @@
-"""The measuring method: warm up, sample in shuffled rounds until the intervals are narrow, check, and say what is doubtful.
+"""The measuring method: warm up, sample in shuffled rounds until the intervals are narrow, repeat the first.
 
 A round takes one sample of every configuration of a probe in random order; the probe's estimator turns the round into
-estimates, whose values over the rounds are the samples of a Measurement. The same code runs on a real GPU and on a recording.
+estimates, whose values over the rounds are the samples of a Measurement. The same code runs on a real GPU and on a
+recording.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Watcher(Protocol):
 
 
 def measure(probe: Probe, kernels: Kernels, gpu: Gpu, plan: Plan, seed: str, watcher: Watcher | None = None) -> Result:
-    """Measure one probe. Points whose kernel failed the gate, or computed something wrong, give a Rejection and no number.
+    """Measure one probe. A kernel that failed the gate or computed something wrong gives a Rejection, no number.
 
     ``seed`` decides the order within rounds and the operands.
     """

@@ -10,7 +10,7 @@ import base64
 import importlib.metadata
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
@@ -108,7 +108,7 @@ def _compile_error(unit: Unit, log: str) -> GpuprobeError:
     )
 
 
-def request(units: list[Unit]) -> bytes:
+def request(units: Sequence[Unit]) -> bytes:
     """What a worker reads from its standard input."""
     return json.dumps([asdict(unit) for unit in units]).encode()
 

@@ -68,15 +68,18 @@ class Launch:
 
 @dataclass(frozen=True)
 class Probe:
-    """One microbenchmark. ``defines`` are compile-time axes, ``axes`` run-time ones; ``quick`` replaces either in quick mode.
+    """One microbenchmark: kernel, parameter grid, what the SASS must hold, how samples become values.
 
-    ``expect`` gives the SASS gate's demands for a set of defines (None: no timed region, only the forbidden opcodes are
-    looked for); ``estimate`` turns a round of samples into estimates; ``bound`` is the physical limit of an estimate at the measured SM clock;
-    ``check`` compares what the kernel computed (``out`` as bytes, and the seed) with the host and returns a reason or None;
-    ``reduce`` turns ``out`` into further columns; ``prepare`` names the kernel that fills the working set;
-    ``method`` says what a sample is: one kernel timed by its own clocks, or many launches by stream or by graph;
-    ``best_over`` names axes that are searched, of which a table shows the best; ``prologue`` says that the kernel works before its clocks start; ``paired``
-    that all points of a round get one seed, the same from run to run; ``warm_ms`` how long to run before the first sample.
+    ``defines`` are compile-time axes, ``axes`` run-time ones; ``quick`` replaces either in quick mode.
+
+    ``expect`` gives the SASS gate's demands for a set of defines (None: no timed region, only the forbidden opcodes
+    are looked for); ``estimate`` turns a round of samples into estimates; ``bound`` is the physical limit of an
+    estimate at the measured SM clock; ``check`` compares what the kernel computed (``out`` as bytes, and the seed)
+    with the host and returns a reason or None; ``reduce`` turns ``out`` into further columns; ``prepare`` names the
+    kernel that fills the working set; ``method`` says what a sample is: one kernel timed by its own clocks, or many
+    launches by stream or by graph; ``best_over`` names axes that are searched, of which a table shows the best;
+    ``prologue`` says that the kernel works before its clocks start; ``paired`` that all points of a round get one
+    seed, the same from run to run; ``warm_ms`` how long to run before the first sample.
     """
 
     name: str
@@ -221,7 +224,7 @@ def _module(path: Path) -> object:
 
 
 def select(patterns: Iterable[str]) -> tuple[Probe, ...]:
-    """Probes whose name or group/name matches any of ``patterns`` (shell globs); all for none; GpuprobeError for no match."""
+    """Probes whose name or group/name matches any of ``patterns`` (globs), all for none; GpuprobeError for no match."""
     wanted = tuple(patterns)
     if not wanted:
         return discover()

@@ -10,8 +10,9 @@ import json
 import math
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,7 +102,7 @@ def significant(value: float) -> float:
 class Sample:
     """One timed execution: what the kernel's own clocks said, and the state of the device just after it.
 
-    ``cycles`` and ``cycles_max``: median and maximum over blocks of the timed region, SM cycles (0 where the host timed);
+    ``cycles`` and ``cycles_max``: median and maximum over blocks of the timed region, SM cycles (0 if the host timed);
     ``seconds``: first begin to last end over all blocks (globaltimer), or host seconds; ``event_s``: CUDA events around
     the launch; ``sm_clock_hz``: median over blocks of cycles / globaltimer; ``power_w``, ``temperature_c``,
     ``nvml_sm_clock_hz`` and ``throttle`` (reason bits) from NVML; ``at_s``: seconds since the run began; ``sm``: the SM
@@ -266,9 +267,14 @@ def from_document(document: Mapping[str, Any], origin: str = "the document") -> 
         raise GpuprobeError(
             f"{origin} has schema {schema}; this gpuprobe reads up to {SCHEMA}", "pip install --upgrade gpuprobe"
         )
+    if "measurements" in document and "series" not in document:
+        raise GpuprobeError(
+            f"{origin} holds no raw samples: it is what --json prints",
+            "write the run with: gpuprobe microbench -o FILE",
+        )
     try:
         return _run(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise GpuprobeError(
             f"{origin} is damaged: {type(error).__name__}: {error}", "record it again with: gpuprobe microbench -o FILE"
         ) from error
@@ -276,31 +282,30 @@ def from_document(document: Mapping[str, Any], origin: str = "the document") -> 
 
 def _run(document: Mapping[str, Any]) -> Run:
     device = document["device"]
-    numbers = {key: Number(**number) for key, number in device["numbers"].items()}
+    numbers = {str(key): Number(**_checked(Number, number)) for key, number in device["numbers"].items()}
+    names = _texts(device.get("nvml_names", ()))
     return Run(
-        run_id=str(document["run_id"]),
-        started_at=str(document["started_at"]),
-        source=document["source"],
-        mode=str(document["mode"]),
-        device=DeviceSpec(**{**device, "numbers": numbers, "nvml_names": tuple(device.get("nvml_names", ()))}),
-        environment=Environment(**document["environment"]),
-        measurements=tuple(measurement_from(row) for row in document["measurements"]),
-        series=tuple(series_from(row) for row in document["series"]),
-        rejections=tuple(Rejection(**row) for row in document["rejections"]),
-        warnings=tuple(document["warnings"]),
-        duration_s=document.get("duration_s"),
-        schema=document["schema"],
+        **{
+            **_checked(Run, document),
+            "device": DeviceSpec(**{**_checked(DeviceSpec, device), "numbers": numbers, "nvml_names": names}),
+            "environment": Environment(**_checked(Environment, document["environment"])),
+            "measurements": tuple(measurement_from(row) for row in document["measurements"]),
+            "series": tuple(series_from(row) for row in document["series"]),
+            "rejections": tuple(rejection_from(row) for row in document["rejections"]),
+            "warnings": _texts(document["warnings"]),
+        }
     )
 
 
 def measurement_from(row: Mapping[str, Any]) -> Measurement:
     """A Measurement from its JSON object; extra keys that readers may meet (``n``, ``published``) are left out."""
-    known = {key: row[key] for key in row if key in Measurement.__dataclass_fields__}
-    known["samples"] = _numbers(row["samples"])
-    known["flags"] = tuple(row["flags"])
-    for key in ("value", "low", "high"):
-        known[key] = _finite(row[key], key)
-    return Measurement(**known)
+    known = _checked(Measurement, row)
+    return Measurement(**{**known, "samples": _numbers(row["samples"]), "flags": _texts(row["flags"])})
+
+
+def rejection_from(row: Mapping[str, Any]) -> Rejection:
+    """A Rejection from its JSON object."""
+    return Rejection(**_checked(Rejection, row))
 
 
 def series_from(row: Mapping[str, Any]) -> Series:
@@ -308,7 +313,52 @@ def series_from(row: Mapping[str, Any]) -> Series:
     columns = {str(name): _numbers(values) for name, values in row["columns"].items()}
     if len({len(column) for column in columns.values()}) > 1:
         raise ValueError(f"the columns of {row['probe']} differ in length")
-    return Series(row["probe"], row["params"], row["kernel"], row["label"], columns)
+    return Series(**{**_checked(Series, row), "columns": columns})
+
+
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "Origin": (str,),
+    "Source": (str,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "bool | None": (bool, type(None)),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "Param": (int, float, str),
+    "Params": (dict,),
+    "Mapping[str, str]": (dict,),
+}
+"""Annotation of a stored field → what JSON may hold for it; fields of other annotations are read one by one."""
+
+_VALUES = {"Params": "Param", "Mapping[str, str]": "str"}
+
+
+def _checked(kind: type, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the dataclass ``kind`` in ``row``, their types checked; keys that later versions added are left out."""
+    known = {one.name: str(one.type) for one in fields(kind) if one.name in row}
+    for name, annotation in known.items():
+        _check(name, annotation, row[name])
+    return {name: float(row[name]) if annotation == "float" else row[name] for name, annotation in known.items()}
+
+
+def _check(name: str, annotation: str, value: Any) -> None:
+    """ValueError where JSON's ``value`` does not fit a field's annotation, or is not finite."""
+    types = _JSON_TYPES.get(annotation)
+    if types is None:
+        return
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ValueError(f"{name} is {value!r}")
+    if isinstance(value, float):
+        _finite(value, name)
+    for inner in value.values() if isinstance(value, dict) else ():
+        _check(name, _VALUES[annotation], inner)
+
+
+def _texts(values: Iterable[Any]) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{values!r} is not a list of texts")
+    return tuple(values)
 
 
 def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
@@ -329,7 +379,7 @@ def read_run(path: Path) -> Run:
         document = json.loads(text)
     except OSError as error:
         raise GpuprobeError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, zlib.error, RecursionError) as error:
         raise GpuprobeError(
             f"{path} is damaged or not a run file: {error}", "record it again with: gpuprobe microbench -o FILE"
         ) from error

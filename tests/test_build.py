@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuprobe import build, cache, nvrtc
+from gpuprobe import cache, nvrtc, workers
 from gpuprobe.build import Cubin, Job, build_many, compile_cubin
 from gpuprobe.errors import Exit, GpuprobeError
 
@@ -153,17 +153,59 @@ def test_cached_jobs_neither_start_workers_nor_compile(monkeypatch, compiled):
     assert compiled == []
 
 
-def test_a_crash_of_the_compiler_costs_only_the_unit_in_hand(monkeypatch):
-    units = [nvrtc.Unit(f"k{n}.cu", "", ()) for n in range(5)]
+@pytest.fixture
+def crashing(monkeypatch):
+    """Units k0 to k8 whose third crashes the compiler, with stand-ins for the workers; a list of what each was given."""
+    given: list[list[str]] = []
 
-    def crashing(left, running):
-        done = [unit.name.encode() for unit in left]
-        return (done[: done.index(b"k2.cu")], "exit status -11") if b"k2.cu" in done else (done, "exit status 0")
+    def answers(units, workers):
+        names = [unit.name for unit in units]
+        given.append(names)
+        done = names[: names.index("k2.cu")] if "k2.cu" in names else names
+        return [name.encode() for name in done], "exit status -11"
 
-    monkeypatch.setattr(build, "_worker", crashing)
-    outcomes = build._share(units, [])
-    assert outcomes[:2] + outcomes[3:] == [b"k0.cu", b"k1.cu", b"k3.cu", b"k4.cu"]
+    monkeypatch.setattr(workers, "_answers", answers)
+    return given
+
+
+def test_a_crash_of_the_compiler_costs_only_the_unit_in_hand(crashing):
+    outcomes = workers.compile_units([nvrtc.Unit(f"k{n}.cu", "", ()) for n in range(9)], 2)
+    assert [outcome for n, outcome in enumerate(outcomes) if n != 2] == [
+        f"k{n}.cu".encode() for n in range(9) if n != 2
+    ]
     assert outcomes[2].message == "the compiler process ended on k2.cu: exit status -11"
+    assert sorted(crashing) == [
+        ["k0.cu", "k2.cu", "k4.cu", "k6.cu", "k8.cu"],
+        ["k1.cu", "k3.cu", "k5.cu", "k7.cu"],
+        ["k4.cu", "k6.cu", "k8.cu"],
+    ]
+
+
+def test_workers_that_cannot_start_are_given_up(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    outcomes = workers.compile_units([nvrtc.Unit(f"k{n}.cu", "", ()) for n in range(40)], 2)
+    assert {outcome.exit_code for outcome in outcomes} == {Exit.MACHINE_LACKS}
+    assert "ended on k39.cu: exit status 1" in outcomes[39].message
+
+
+def test_an_interrupt_kills_the_workers_and_starts_no_others(tmp_path):
+    script = (
+        "import signal, sys, threading; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from gpuprobe import nvrtc, workers\n"
+        "original = workers._answers\n"
+        "def answers(units, pool):\n"
+        "    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()\n"
+        "    return original(units, pool)\n"
+        "workers._answers = answers\n"
+        "source = 'extern \"C\" __global__ void kernel(float* x) { x[0] = 1.0f; }'\n"
+        "units = [nvrtc.Unit(f'k{n}.cu', source, ('--gpu-architecture=sm_80',)) for n in range(20000)]\n"
+        "workers.compile_units(units, 2)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "KeyboardInterrupt" in done.stderr
+    assert done.returncode != 0
 
 
 def test_a_compile_error_names_file_line_and_cause():

@@ -202,6 +202,7 @@ def sass(*lines: str) -> tuple[Function, ...]:
         (["FFMA R0, R0, R1, R2", "MOV R0, R5", "FFMA R0, R0, R1, R2"], ffma(2), "does not read the result"),
         (["FFMA R0, R0, R1, R2", "CS2R R0, SRZ", "FFMA R0, R0, R1, R2"], ffma(2), "does not read the result"),
         (["LDG.E R0, [R2]", "LDG.E.128 R0, [R4]", "LDG.E R6, [R0]"], Expect({"LDG": 3}, Chain("LDG")), "does not read"),
+        (["LDG.E.64 R0, [R2.64]", "LDG.E R6, [R1]"], Expect({"LDG": 2}, Chain("LDG")), "does not read"),
         (["FFMA R0, R0, R1, R2", "FFMA R3, R0, R1, R2", "FFMA R4, R0, R1, R2"], ffma(3), "as FFMA at 0x20 did before"),
         (["FFMA R0, R8, R1, R2", "FFMA R3, R9, R1, R2", "FFMA R4, R0, R3, R2"], ffma(3, 2), "joins two chains"),
         (["FFMA R0, R8, R1, R2", "FFMA R3, R9, R1, R2", "FFMA R3, R3, R1, R2"], ffma(3, 2), "unequal length: 1 to 2"),

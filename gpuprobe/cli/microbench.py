@@ -1,4 +1,4 @@
-"""``gpuprobe microbench``: build and gate the probes, measure the GPU at hand or replay a recording, print the table."""
+"""``gpuprobe microbench``: build and gate the probes, measure a GPU or replay a recording, print the table."""
 
 from __future__ import annotations
 
@@ -208,7 +208,8 @@ def _without_gpu(probes: Sequence[Probe], architecture: Architecture, mode: Mode
     if recording is not None:
         return _replay(recording, probes, architecture, mode, show, why)
     show.headline(
-        f"Not measured by this project: published values for {architecture.name} ({why}; no recording of one is shipped)"
+        f"Not measured by this project: published values for {architecture.name} "
+        f"({why}; no recording of one is shipped)"
     )
     chosen, kernels = _build(probes, architecture, mode or "full", _example(architecture))
     run_view.show_published(chosen, kernels, architecture, as_json=show.as_json, output=show.output)

@@ -33,7 +33,7 @@ def show(run: Run, probes: Sequence[Probe], *, every_row: bool) -> None:
 
 
 def best(measurements: Sequence[Measurement], probes: Mapping[str, Probe]) -> list[Measurement]:
-    """Of rows that differ only in the axes a probe searches (``best_over``), the best: the highest rate, the least time."""
+    """Of rows that differ only in the axes a probe searches (``best_over``), the one of highest rate or least time."""
     chosen: dict[tuple[object, ...], Measurement] = {}
     for row in measurements:
         key = (row.name, row.quantity, *_outside(row.params, probes[row.name].best_over).items())
@@ -213,7 +213,7 @@ def _kernel_document(kernel: Kernel) -> dict[str, Any]:
 def show_published(
     probes: Sequence[Probe], kernels: Kernels, architecture: Architecture, *, as_json: bool, output: Path | None
 ) -> None:
-    """Print published values of this architecture's products, each with its source, and the gate's word on our kernels."""
+    """Print published values of this architecture's products with their sources, and the gate's word on our kernels."""
     devices = catalogue.for_architecture(architecture)
     found = [(probe, value) for probe in probes for value in probe.published if value.device in devices]
     rows = [

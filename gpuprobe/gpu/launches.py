@@ -1,4 +1,4 @@
-"""Timing of launches themselves: what the call costs the host, and how fast the device takes queued kernels off a stream."""
+"""Timing of launches: what the call costs the host, and how fast the device takes queued kernels off a stream."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Call = Callable[[], object]
 class LaunchTiming:
     """Seconds of one sample.
 
-    ``api_s``: host time inside the calls (all launches of a stream, one launch of a graph), from the fastest batch, because
-    the host is interrupted now and then; the cost of a foreign call is taken off. ``call_s``: that cost. ``drain_s``: device
-    time from the end of the holding kernel to a stamp behind the last launch.
+    ``api_s``: host time inside the calls (all launches of a stream, one launch of a graph), from the fastest batch,
+    because the host is interrupted now and then; the cost of a foreign call is taken off. ``call_s``: that cost.
+    ``drain_s``: device time from the end of the holding kernel to a stamp behind the last launch.
     """
 
     api_s: float
@@ -37,7 +37,7 @@ class LaunchTiming:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The three kernels of null_kernel.cu: one that does nothing, one that holds the stream, one that stamps the time."""
+    """The kernels of null_kernel.cu: one that does nothing, one that holds the stream, one that stamps the time."""
 
     nothing: Any
     hold: Any

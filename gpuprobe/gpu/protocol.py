@@ -1,4 +1,4 @@
-"""What measuring needs of a GPU: one method that runs a job and returns a sample. Real, replayed and synthetic GPUs have it."""
+"""What measuring needs of a GPU: a method that runs a job and returns a sample. Real, replayed, synthetic GPUs have it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpuprobe.record import DeviceSpec, Environment, Sample, Source
 
 @dataclass(frozen=True)
 class Job:
-    """One execution of one configuration: the cubin, its entries, the launch, and the operands' seed (0: zero operands).
+    """One execution of one configuration: cubin, entries, launch, and the operands' seed (0: zero operands).
 
     ``repeat`` marks the drift check: the first configuration once more at the end.
     """

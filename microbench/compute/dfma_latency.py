@@ -1,7 +1,7 @@
 """Latency of a dependent FP64 multiply-add (DFMA), in cycles.
 
-Method and pitfalls as for ffma_latency. GPUs with two FP64 lanes an SM (GA10x, AD10x) take an order of magnitude longer:
-there the issue rate, not the pipeline's depth, is what a dependent chain sees. Expected: 8 on A100 and H100.
+Method and pitfalls as for ffma_latency. GPUs with two FP64 lanes an SM (GA10x, AD10x) take an order of magnitude
+longer: there the issue rate, not the pipeline's depth, is what a dependent chain sees. Expected: 8 on A100 and H100.
 """
 
 from gpuprobe.estimate import latency

@@ -26,6 +26,5 @@ PROBE = Probe(
     check=check,
     published=[
         Published("h100-sxm", 4.07, "Johnsonms/NVIDIA-Hopper-Benchmark, summary.md", method="no overhead removed"),
-        Published("a100-pcie-40gb", 4.0, "arXiv:2208.11174 (Ampere instruction latencies)"),
     ],
 )

@@ -1,7 +1,8 @@
 """Latency of a dependent three-input integer add (IADD3), in cycles.
 
-Method: as ffma_latency. Pitfalls: ptxas turns some two-input adds into IMAD.IADD, which runs on another pipe, and merges
-chains of adds of one operand; three distinct inputs leave it no choice, and the gate counts them. Expected: about 4.
+Method: as ffma_latency. Pitfalls: ptxas turns some two-input adds into IMAD.IADD, which runs on another pipe, and
+merges chains of adds of one operand; three distinct inputs leave it no choice, and the gate counts them. Expected:
+about 4.
 """
 
 from gpuprobe.estimate import latency

@@ -1,9 +1,9 @@
 """Latency of a dependent special-function instruction (MUFU), in cycles, by operation.
 
 Method: as ffma_latency, on the approximate PTX forms that are one MUFU each. Pitfalls: the full-precision forms of
-sqrt, sin or exp are sequences; what earlier suites call the latency of fsqrt is that of several instructions. A chain of
-reciprocals is no probe: ptxas knows that 1/(1/x) is x and removes it, asm volatile or not.
-Operations: reciprocal square root, 2**x and tanh.
+sqrt, sin or exp are sequences; what earlier suites call the latency of fsqrt is that of several instructions. A chain
+of reciprocals is no probe: ptxas knows that 1/(1/x) is x and removes it, asm volatile or not. Operations: reciprocal
+square root, 2**x and tanh.
 """
 
 import numpy as np

@@ -1,12 +1,13 @@
 """Latency of a dependent global load in L1, L2 and DRAM, in cycles, against the footprint.
 
-Method: one thread follows 64-bit pointers along a random lap over all lines of the footprint (built on the device), from a
-random place; the slope over the length of the unrolled chain cancels the loop (23 cycles a pass on H100) and the clock reads. The block first touches the footprint
-(its TLB entries above 256 MiB). CACHE says whether the loads may hit L1 (CA) or go to L2 (CG). Pitfalls: a stride instead
-of a random lap opens DRAM rows and prefetches (484 instead of 657-689 cycles on Hopper); a footprint within L2 called DRAM;
-which SM ran decides near or far (see l2_near_far); beyond the reach of the TLB its misses are in the number, and belong
-there. The address at the end is checked against the host's lap.
-Expected: L1 32-33, L2 near plateau 258-295 on Hopper and 200-208 on A100, DRAM at 2 GiB 657-689 on Hopper.
+Method: one thread follows 64-bit pointers along a random lap over all lines of the footprint (built on the device),
+from a random place; the slope over the length of the unrolled chain cancels the loop (23 cycles a pass on H100) and
+the clock reads. The block first touches the footprint (its TLB entries above 256 MiB). CACHE says whether the loads
+may hit L1 (CA) or go to L2 (CG). Pitfalls: a stride instead of a random lap opens DRAM rows and prefetches (484
+instead of 657-689 cycles on Hopper); a footprint within L2 called DRAM; which SM ran decides near or far (see
+l2_near_far); beyond the reach of the TLB its misses are in the number, and belong there. The address at the end is
+checked against the host's lap. Expected: L1 32-33, L2 near plateau 258-295 on Hopper and 200-208 on A100, DRAM at 2
+GiB 657-689 on Hopper.
 """
 
 from gpuprobe.estimate import latency
@@ -16,35 +17,9 @@ from gpuprobe.probe import Launch, Probe, Published
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 LINE = 128
-L1 = [16 * KIB, 64 * KIB, 128 * KIB]
-FULL = [
-    16 * KIB,
-    32 * KIB,
-    64 * KIB,
-    96 * KIB,
-    128 * KIB,
-    160 * KIB,
-    192 * KIB,
-    224 * KIB,
-    256 * KIB,
-    384 * KIB,
-    512 * KIB,
-]
-FULL += [
-    1 * MIB,
-    2 * MIB,
-    4 * MIB,
-    8 * MIB,
-    12 * MIB,
-    16 * MIB,
-    20 * MIB,
-    24 * MIB,
-    28 * MIB,
-    32 * MIB,
-    40 * MIB,
-    48 * MIB,
-]
-FULL += [64 * MIB, 96 * MIB, 128 * MIB, 256 * MIB, 512 * MIB, 1 * GIB, 2 * GIB, 4 * GIB]
+FULL = [n * KIB for n in (16, 32, 64, 96, 128, 160, 192, 224, 256, 384, 512)]
+FULL += [n * MIB for n in (1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 256, 512)]
+FULL += [n * GIB for n in (1, 2, 4)]
 
 
 def footprints(device):
@@ -54,9 +29,8 @@ def footprints(device):
 
 def keep(params):
     """Loads that may hit L1 are of interest while the footprint is near its size."""
-    return (
-        params["CACHE"] == "CG" and params["BYTES"] >= 1 * MIB or params["CACHE"] == "CA" and params["BYTES"] < 1 * MIB
-    )
+    small = params["BYTES"] < 1 * MIB
+    return small == (params["CACHE"] == "CA")
 
 
 def check(point, seed, out):
@@ -108,7 +82,7 @@ PROBE = Probe(
         Published("h800-pcie", 656.0, "arXiv:2501.12084 Table 3", {"CACHE": "CG", "BYTES": 2 * GIB}, method=RANDOM),
         Published("gh200", 689.0, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CG", "BYTES": 2 * GIB}, method=RANDOM),
         Published(
-            "a100-sxm-80gb", 33.0, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CA", "BYTES": 64 * KIB}, method=RANDOM
+            "a100-sxm-80gb", 33.4, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CA", "BYTES": 64 * KIB}, method=RANDOM
         ),
         Published(
             "a100-sxm-80gb",
@@ -120,7 +94,7 @@ PROBE = Probe(
         Published(
             "a100-sxm-80gb", 552.0, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CG", "BYTES": 2 * GIB}, method=RANDOM
         ),
-        Published("l40", 34.0, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CA", "BYTES": 64 * KIB}, method=RANDOM),
+        Published("l40", 34.1, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CA", "BYTES": 64 * KIB}, method=RANDOM),
         Published("l40", 273.6, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CG", "BYTES": 16 * MIB}, method=RANDOM),
         Published("l40", 625.0, "RRZE-HPC/gpu-benches gpu-latency", {"CACHE": "CG", "BYTES": 2 * GIB}, method=RANDOM),
         Published(

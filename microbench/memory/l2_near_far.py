@@ -1,13 +1,14 @@
 """Latency of L2 hits in the near and in the far half of a split L2, in cycles, from single timed loads.
 
 Method: an SM half a grid away writes the lines, so that each lies in its home slice alone; another SM then follows a
-pointer chain through them, each load between clock reads (lap 0), and once more (lap 1). Twin kernels time one load and
-two dependent loads at a time: the difference of the medians of lap 1 is a latency without the clock reads, and the rest
-is their cost, which is taken off all values. The histogram of lap 0 has two peaks where L2 is split: lines homed on the
-timing SM's side and on the other; two-means gives ``near`` and ``far``. ``again`` is lap 1: what a warm chase sees, because
-after a first read the SM's own half keeps a copy. The pair of SMs varies from round to round (the same pairs in
-every run), and the distance with it: the interval is that of the median over pairs. Pitfalls: a random chase over a warm set shows near copies only; lines that were read before have copies already.
-Expected: near 258-295, far 414-470 on Hopper; 208 and 357 on A100; one peak on Ada.
+pointer chain through them, each load between clock reads (lap 0), and once more (lap 1). Twin kernels time one load
+and two dependent loads at a time: the difference of the medians of lap 1 is a latency without the clock reads, and
+the rest is their cost, which is taken off all values. The histogram of lap 0 has two peaks where L2 is split: lines
+homed on the timing SM's side and on the other; two-means gives ``near`` and ``far``. ``again`` is lap 1: what a warm
+chase sees, because after a first read the SM's own half keeps a copy. The pair of SMs varies from round to round (the
+same pairs in every run), and the distance with it: the interval is that of the median over pairs. Pitfalls: a random
+chase over a warm set shows near copies only; lines that were read before have copies already. Expected: near 258-295,
+far 414-470 on Hopper; 208 and 357 on A100; one peak on Ada.
 """
 
 from statistics import median
@@ -85,7 +86,7 @@ PROBE = Probe(
         Published("h800-pcie", 414.1, "arXiv:2501.12084 Table 4", quantity="far", method=CLUSTERS),
         Published("h100-sxm", 295.0, "arXiv:2607.19922 sec. 5.2", quantity="near", method=CLUSTERS),
         Published("h100-sxm", 470.0, "arXiv:2607.19922 sec. 5.2", quantity="far", method=CLUSTERS),
-        Published("a100-sxm-80gb", 208.0, "arXiv:2501.12084 Table 4", quantity="near", method=CLUSTERS),
-        Published("a100-sxm-80gb", 356.6, "arXiv:2501.12084 Table 4", quantity="far", method=CLUSTERS),
+        Published("a100-pcie-40gb", 208.0, "arXiv:2501.12084 Table 4", quantity="near", method=CLUSTERS),
+        Published("a100-pcie-40gb", 356.6, "arXiv:2501.12084 Table 4", quantity="far", method=CLUSTERS),
     ],
 )

@@ -1,8 +1,9 @@
 """Latency of a dependent shared-memory load (LDS), in cycles: of the load alone, and of a chase by index.
 
-Method: a pointer ring in shared memory, one warp, every lane at the same address; slope over chain length. DIRECT loads the
-next address itself; INDEX loads a word index that an LEA turns into an address, as most chases do: both published
-figures, 23 and 29, are right, and this says which is which. Pitfalls: timer cost left in (60 cycles published for A100).
+Method: a pointer ring in shared memory, one warp, every lane at the same address; slope over chain length. DIRECT
+loads the next address itself; INDEX loads a word index that an LEA turns into an address, as most chases do: both
+published figures, 23 and 29, are right, and this says which is which. Pitfalls: timer cost left in (60 cycles
+published for A100).
 """
 
 from gpuprobe.estimate import latency

@@ -2,9 +2,10 @@
 
 Method: a holding kernel occupies the stream while the host queues the launches, so that the host is never the limit.
 ``api`` is the time inside cuLaunchKernel for each launch, from the fastest batch of 64 of each sample (the cost of a
-foreign call, measured on a C function that does nothing, taken off); ``period`` is the device's time for each further queued kernel, by globaltimer, from the end of the holding kernel to a
-stamp behind the last: launch, run and drain of a kernel of one thread. Both are slopes over the number of launches.
-Pitfalls: one number for all of them (1.5 to 2.3 us published for one chip); beyond 1,024 queued launches the call waits.
+foreign call, measured on a C function that does nothing, taken off); ``period`` is the device's time for each further
+queued kernel, by globaltimer, from the end of the holding kernel to a stamp behind the last: launch, run and drain of
+a kernel of one thread. Both are slopes over the number of launches. Pitfalls: one number for all of them (1.5 to 2.3
+us published for one chip); beyond 1,024 queued launches the call waits.
 """
 
 from gpuprobe.estimate import every, period

@@ -1,9 +1,9 @@
 """Latency of mma.sync.m16n8k16 with FP32 accumulators, in cycles, carried through the accumulators.
 
 Method: one warp, a chain of MMAs in which each adds to the accumulators of the one before; slope over chain length.
-Pitfalls: identical MMAs are merged by the compiler (the gate counts them); the multiplicands' latency is another, shorter
-path. ptxas puts two predicated-off instructions between dependent HMMA on sm_90; they issue in the shadow of the MMA.
-Expected: 24.7 on A100, 24.1 on H100, 24.6 on RTX 4090. The accumulators are compared with the host's.
+Pitfalls: identical MMAs are merged by the compiler (the gate counts them); the multiplicands' latency is another,
+shorter path. ptxas puts two predicated-off instructions between dependent HMMA on sm_90; they issue in the shadow of
+the MMA. Expected: 24.7 on A100, 24.1 on H100, 24.6 on RTX 4090. The accumulators are compared with the host's.
 """
 
 from gpuprobe.estimate import latency

@@ -1,10 +1,10 @@
 """Rate of mma.sync.m16n8k16 against warps and independent chains, per SM and for the whole GPU.
 
 Method: one block an SM of WARPS warps, each with ILP accumulator chains; the slope over two numbers of passes cancels
-start and end. ``rate`` is multiply-adds per cycle of an SM (slowest block), ``throughput`` is FLOP/s of wall time, 2 a
-multiply-add, at the clock of that moment. Operands are random (standard normal) or zero: zeros draw less power and may run
-faster. Pitfalls: name-plate clocks (7 % off in published logs); mma.sync reaches 62-65 % of the tensor peak on Hopper, the
-rest needs wgmma. Expected: 1004 FMA/cycle/SM on A100, 1340 on H100.
+start and end. ``rate`` is multiply-adds per cycle of an SM (slowest block), ``throughput`` is FLOP/s of wall time, 2
+a multiply-add, at the clock of that moment. Operands are random (standard normal) or zero: zeros draw less power and
+may run faster. Pitfalls: name-plate clocks (7 % off in published logs); mma.sync reaches 62-65 % of the tensor peak
+on Hopper, the rest needs wgmma. Expected: 1004 FMA/cycle/SM on A100, 1340 on H100.
 """
 
 from gpuprobe import bounds

@@ -1,11 +1,11 @@
 """Rate of wgmma.m64n256k16 with both operands in shared memory, FP32 accumulators, per SM and for the whole GPU.
 
-Method: GROUPS warpgroups an SM, each issuing batches of CHAIN wgmmas over four k slices into one set of accumulators; the
-slope over two numbers of passes cancels the fill of shared memory and the start. ``rate`` is multiply-adds per cycle of an
-SM, ``throughput`` FLOP/s of wall time at the clock of that moment. Samples last a few milliseconds after WARM_MS of
-the same work, so that the power limit acts as it does in a long GEMM; zero operands draw less power and clock higher: both
-are given with their power. Pitfalls: name-plate clocks; event times that hold the fill; results on zeros only.
-Expected on H100 SXM: 976 TFLOP/s zero, 902 random; at 2048 FMA/cycle/SM the clock explains both.
+Method: GROUPS warpgroups an SM, each issuing batches of CHAIN wgmmas over four k slices into one set of accumulators;
+the slope over two numbers of passes cancels the fill of shared memory and the start. ``rate`` is multiply-adds per
+cycle of an SM, ``throughput`` FLOP/s of wall time at the clock of that moment. Samples last a few milliseconds after
+WARM_MS of the same work, so that the power limit acts as it does in a long GEMM; zero operands draw less power and
+clock higher: both are given with their power. Pitfalls: name-plate clocks; event times that hold the fill; results on
+zeros only. Expected on H100 SXM: 976 TFLOP/s zero, 902 random; at 2048 FMA/cycle/SM the clock explains both.
 """
 
 import numpy as np
