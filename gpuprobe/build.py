@@ -1,4 +1,4 @@
-"""CUDA C++ to cubin without toolkit, driver or GPU: one content-addressed build, or many at once in worker processes."""
+"""CUDA C++ to cubin without toolkit, driver or GPU: content-addressed builds, one at a time or many in workers."""
 
 from __future__ import annotations
 

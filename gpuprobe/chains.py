@@ -150,7 +150,7 @@ def _link(walk: _Walk, instruction: Instruction, chain: Chain) -> None:
         number, reason = _continued(walk, read, chain.width)
         if reason:
             again = " in the next turn of the loop" if instruction.address in walk.seen else ""
-            walk.breaks.append(f"{_at(instruction)} {reason}{again}")
+            walk.breaks.append(f"{instruction} {reason}{again}")
     links = walk.links[number]
     links.append(instruction)
     walk.order.append(instruction)
@@ -163,17 +163,17 @@ def _continued(walk: _Walk, read: Sequence[_Value], width: int) -> tuple[int, st
     tails = [value for value in read if value.position == len(walk.links[value.chain]) - 1]
     clean = sorted({value.chain for value in tails if value.spoilt_by is None})
     if clean:
-        joined = f"joins two chains: it also reads {_at(walk.links[clean[1]][-1])}" if len(clean) > 1 else ""
+        joined = f"joins two chains: it also reads {walk.links[clean[1]][-1]}" if len(clean) > 1 else ""
         return clean[0], joined
     if tails and (spoiler := tails[0].spoilt_by):
         number = tails[0].chain
-        return number, f"reads the result of {_at(walk.links[number][-1])} through {_at(spoiler)}"
+        return number, f"reads the result of {walk.links[number][-1]} through {spoiler}"
     if read:
         links, place = walk.links[read[0].chain], read[0].position
-        return read[0].chain, f"reads the result of {_at(links[place])}, as {_at(links[place + 1])} did before"
+        return read[0].chain, f"reads the result of {links[place]}, as {links[place + 1]} did before"
     before = walk.order[-min(width, len(walk.order))]
     number = next(number for number, links in enumerate(walk.links) if before in links)
-    return number, f"does not read the result of {_at(before)}"
+    return number, f"does not read the result of {before}"
 
 
 def _carry(walk: _Walk, instruction: Instruction, chain: Chain) -> None:
@@ -204,7 +204,3 @@ def _shape(walk: _Walk, chain: Chain) -> tuple[str, ...]:
     if len(lengths) > 1 and not walk.breaks:
         return (f"chains of {chain.opcode} of unequal length: {lengths[0]} to {lengths[-1]} links",)
     return ()
-
-
-def _at(instruction: Instruction) -> str:
-    return f"{instruction.opcode} at 0x{instruction.address:x}"

@@ -148,7 +148,7 @@ def _unlooped(region: _Region, expect: Expect) -> list[str]:
     """Complaint where the loop around the expected instructions is gone: every turn did the same, so one was kept."""
     held = {i.address for loop in chains.loops(region.body) for i in loop}
     free = [i for i in _expected(region, expect) if i.address not in held]
-    return [f"{_at(free[0])} is in no loop: the compiler removed it"] if expect.loop and free else []
+    return [f"{free[0]} is in no loop: the compiler removed it"] if expect.loop and free else []
 
 
 def _judged(region: _Region, expect: Expect) -> Verdict:
@@ -175,7 +175,7 @@ def _fitting(instructions: Sequence[Instruction], pattern: str) -> list[Instruct
 
 
 def _callees(body: Sequence[Instruction], functions: Sequence[Function], kernel: Function) -> tuple[Function, ...]:
-    """Subroutines the region calls, directly or through others, once for each call site in the region."""
+    """Subroutines the region calls, one for each call site."""
     starts = {f.instructions[0].address: f for f in functions if f.section == kernel.section and f.instructions}
     called = [starts[i.target] for i in body if i.stem == "CALL" and i.target in starts]
     return tuple(function for function in called if function is not kernel)
@@ -189,7 +189,7 @@ def _flow(region: _Region) -> list[str]:
         outside = i.target is not None and not first <= i.target <= last and not _calls(region.kernel, i)
         if i.stem in _LEAVES or (chains.is_branch(i) and outside):
             goes = f" for 0x{i.target:x}" if i.target is not None else ""
-            reasons.append(f"{_at(i)} leaves the timed region{goes}")
+            reasons.append(f"{i} leaves the timed region{goes}")
     return reasons
 
 
@@ -203,7 +203,7 @@ def _forbidden(region: _Region, forbid: Sequence[str]) -> list[str]:
     running = [i for i in region.body if not i.never_executes and (i.stem != "CALL" or _calls(region.kernel, i))]
     callees = [i for function in region.callees for i in function.instructions]
     found = [i for i in [*running, *callees] if matches_any(i.opcode, forbid)]
-    return [f"forbidden: {listed(i.opcode for i in found)} (first: {_at(found[0])})"] if found else []
+    return [f"forbidden: {listed(i.opcode for i in found)} (first: {found[0]})"] if found else []
 
 
 def _miscounted(region: _Region, expect: Expect) -> list[str]:
@@ -222,7 +222,7 @@ def _miscounted(region: _Region, expect: Expect) -> list[str]:
 
 def _guarded(region: _Region, expect: Expect) -> list[str]:
     guarded = [i for i in _expected(region, expect) if i.predicate and not expect.predicated]
-    return [f"{_at(guarded[0])} runs only under {guarded[0].predicate} ({len(guarded)} such)"] if guarded else []
+    return [f"{guarded[0]} runs only under {guarded[0].predicate} ({len(guarded)} such)"] if guarded else []
 
 
 def _skipped(region: _Region, expect: Expect) -> list[str]:
@@ -233,7 +233,7 @@ def _skipped(region: _Region, expect: Expect) -> list[str]:
         if chains.is_branch(i) and i.target is not None and i.target > i.address and not expect.predicated:
             skipped = sum(i.address < place < i.target for place in places)
             if 0 < skipped < len(places):
-                reasons.append(f"{_at(i)} may skip {skipped} of {len(places)} expected instructions")
+                reasons.append(f"{i} may skip {skipped} of {len(places)} expected instructions")
     return reasons
 
 
@@ -303,7 +303,3 @@ def _loaded(key: str) -> Verdict | None:
         return None
     document = json.loads(payload)
     return Verdict(document["ok"], document["label"], document["counts"], tuple(document["reasons"]))
-
-
-def _at(instruction: Instruction) -> str:
-    return f"{instruction.opcode} at 0x{instruction.address:x}"

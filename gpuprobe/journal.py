@@ -106,7 +106,7 @@ def digest(text: str) -> str:
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file ``path``; GpuprobeError where another process does. The system lets go of it however we end."""
+    """Hold the lock file ``path``; GpuprobeError where another process does. The system lets go of it at our end."""
     import fcntl  # noqa: PLC0415 - not on Windows, where the rest of gpuprobe still works
 
     with _mapped(path):

@@ -335,7 +335,7 @@ _VALUES = {"Params": "Param", "Mapping[str, str]": "str"}
 
 
 def _checked(kind: type, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the dataclass ``kind`` in ``row``, their types checked; keys that later versions added are left out."""
+    """Fields of the dataclass ``kind`` in ``row``, their types checked; keys that later versions added are left out."""
     known = {one.name: str(one.type) for one in fields(kind) if one.name in row}
     for name, annotation in known.items():
         _check(name, annotation, row[name])
@@ -410,10 +410,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise GpuprobeError(
             f"cannot write {path}: {error.strerror or error}",
             "choose another path with -o, or free space",
             Exit.MACHINE_LACKS,
         ) from error
+    finally:  # also on Ctrl-C; after the rename there is nothing left to remove
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)

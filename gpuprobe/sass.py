@@ -83,6 +83,9 @@ class Instruction:
     encoding: int
     target: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.opcode} at 0x{self.address:x}"
+
     @property
     def stem(self) -> str:
         """Opcode before the first dot: ``HMMA`` of ``HMMA.16816.F32``."""
