@@ -112,11 +112,12 @@ def period(axis: str, quantity: str, column: str = "seconds") -> Estimator:
     )
 
 
-def each(quantity: str, column: str) -> Estimator:
-    """A probe's own column in seconds, as it is, for every point."""
+def at(axis: str, value: Param, quantity: str, column: str) -> Estimator:
+    """A probe's own column in seconds, as it is, for the points at ``axis`` = ``value``."""
 
     def estimate(round_: Round) -> list[Estimate]:
-        return [Estimate(quantity, point.without(), "s", s.values[column], s) for point, s in round_.items()]
+        points = [point for point in round_ if point[axis] == value]
+        return [Estimate(quantity, p.without(), "s", round_[p].values[column], round_[p]) for p in points]
 
     return estimate
 

@@ -79,7 +79,8 @@ class Probe:
     kernel that fills the working set; ``method`` says what a sample is: one kernel timed by its own clocks, or many
     launches by stream or by graph; ``best_over`` names axes that are searched, of which a table shows the best;
     ``prologue`` says that the kernel works before its clocks start; ``paired`` that all points of a round get one
-    seed, the same from run to run; ``warm_ms`` how long to run before the first sample.
+    seed, the same from run to run; ``placements`` how many working sets, at other places in memory, take turns from
+    round to round; ``warm_ms`` how long to run before the first sample.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Probe:
     warm_ms: float = 0.0
     prologue: bool = False
     paired: bool = False
+    placements: int = 1
     path: Path = Path()
     doc: str = ""
 

@@ -20,7 +20,7 @@ PROBE = Probe(
     unit="cycle",
     defines={"CHAIN": [32, 64, 96]},
     launch=Launch(iters=1024),
-    expect=lambda p: Expect(counts={"DFMA": p["CHAIN"]}, chain=Chain("DFMA")),
+    expect=lambda p: Expect(loop=True, counts={"DFMA": p["CHAIN"]}, chain=Chain("DFMA")),
     estimate=latency(),
     check=check,
     published=[

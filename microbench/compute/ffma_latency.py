@@ -21,7 +21,7 @@ PROBE = Probe(
     unit="cycle",
     defines={"CHAIN": [32, 64, 96]},
     launch=Launch(iters=1024),
-    expect=lambda p: Expect(counts={"FFMA": p["CHAIN"]}, chain=Chain("FFMA")),
+    expect=lambda p: Expect(loop=True, counts={"FFMA": p["CHAIN"]}, chain=Chain("FFMA")),
     estimate=latency(),
     check=check,
     published=[

@@ -22,7 +22,7 @@ PROBE = Probe(
     unit="cycle",
     defines={"CHAIN": [32, 64, 96]},
     launch=Launch(iters=1024),
-    expect=lambda p: Expect(counts={"IADD3": p["CHAIN"]}, chain=Chain("IADD3")),
+    expect=lambda p: Expect(loop=True, counts={"IADD3": p["CHAIN"]}, chain=Chain("IADD3")),
     estimate=latency(),
     check=check,
     published=[

@@ -40,7 +40,7 @@ PROBE = Probe(
     defines={"OP": ["RSQRT", "EX2", "TANH"], "CHAIN": [32, 64, 96]},
     quick={"OP": ["RSQRT", "EX2"]},
     launch=Launch(iters=512),
-    expect=lambda p: Expect(counts={OPCODE[p["OP"]]: p["CHAIN"]}, chain=Chain(OPCODE[p["OP"]])),
+    expect=lambda p: Expect(loop=True, counts={OPCODE[p["OP"]]: p["CHAIN"]}, chain=Chain(OPCODE[p["OP"]])),
     estimate=latency(),
     check=check,
 )

@@ -53,7 +53,7 @@ PROBE = Probe(
     launch=Launch(block=256, data_bytes=lambda p, d: p["BYTES"], iters=128),
     prepare="prepare",
     prologue=True,
-    expect=lambda p: Expect(counts={"LDG": p["CHAIN"]}, chain=Chain("LDG", via=("MOV", "IMAD.MOV"))),
+    expect=lambda p: Expect(loop=True, counts={"LDG": p["CHAIN"]}, chain=Chain("LDG", via=("MOV", "IMAD.MOV"))),
     estimate=latency(),
     check=check,
     published=[

@@ -20,8 +20,8 @@ def check(point, seed, out):
 def expect(p):
     """LDS feeds LDS, or LDS feeds an LEA (on some architectures an IMAD) that feeds LDS."""
     if p["MODE"] == "DIRECT":
-        return Expect(counts={"LDS": p["CHAIN"]}, chain=Chain("LDS"))
-    return Expect(counts={"LDS": p["CHAIN"]}, chain=Chain("LDS", via=("LEA", "IMAD")))
+        return Expect(loop=True, counts={"LDS": p["CHAIN"]}, chain=Chain("LDS"))
+    return Expect(loop=True, counts={"LDS": p["CHAIN"]}, chain=Chain("LDS", via=("LEA", "IMAD")))
 
 
 CHASE = "chase by index, address arithmetic in the chain"

@@ -30,7 +30,7 @@ PROBE = Probe(
     axes={"OPERANDS": ["random"]},
     launch=Launch(iters=512),
     expect=lambda p: Expect(
-        counts={OPCODE[p["TYPE"]]: p["CHAIN"]}, chain=Chain(OPCODE[p["TYPE"]]), native=(OPCODE[p["TYPE"]],)
+        loop=True, counts={OPCODE[p["TYPE"]]: p["CHAIN"]}, chain=Chain(OPCODE[p["TYPE"]]), native=(OPCODE[p["TYPE"]],)
     ),
     estimate=latency(),
     check=check,

@@ -40,7 +40,7 @@ def check(point, seed, out):
 def expect(p):
     """ILP independent chains of 64 / ILP MMAs."""
     opcode = OPCODE[p["TYPE"]]
-    return Expect(counts={opcode: CHUNK}, chain=Chain(opcode, width=p["ILP"]), native=(opcode,))
+    return Expect(loop=True, counts={opcode: CHUNK}, chain=Chain(opcode, width=p["ILP"]), native=(opcode,))
 
 
 BEST = {"TYPE": "F16", "WARPS": 16, "ILP": 4, "OPERANDS": "random"}

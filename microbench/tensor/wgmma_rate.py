@@ -62,7 +62,7 @@ PROBE = Probe(
     axes={"GROUPS": [1, 2], "OPERANDS": ["random", "zero"], "PASSES": [1000, 3000]},
     quick={"GROUPS": [2]},
     launch=Launch(grid=sm_count, block=lambda p, d: 128 * p["GROUPS"], iters=lambda p, d: p["PASSES"]),
-    expect=lambda p: Expect(counts={"HGMMA.64x256x16.F32": CHAIN}, native=("HGMMA",)),
+    expect=lambda p: Expect(loop=True, counts={"HGMMA.64x256x16.F32": CHAIN}, native=("HGMMA",)),
     estimate=every(rate_per_sm(per_sm, "FMA/cycle/SM"), rate(flop, "FLOP/s")),
     bound=bounds.tensor(),
     check=check,
