@@ -320,7 +320,7 @@ def _is_few(measurement: Measurement) -> bool:
 
 
 def _widening(measurement: Measurement) -> float:
-    return WIDEN if {"unstable", "drift", "throttled"} & set(measurement.flags) else 1.0
+    return WIDEN if {"drift", "throttled"} & set(measurement.flags) else 1.0
 
 
 def _flags(a: Measurement, b: Measurement) -> tuple[str, ...]:

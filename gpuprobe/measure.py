@@ -37,7 +37,7 @@ class Plan:
 
 PLANS: Mapping[Mode, Plan] = {
     "quick": Plan("quick", StopRule(relative_width=0.004, min_samples=15, max_samples=61, max_seconds=4.0)),
-    "full": Plan("full", StopRule(relative_width=0.002, min_samples=31, max_samples=201, max_seconds=12.0)),
+    "full": Plan("full", StopRule(relative_width=0.002, min_samples=31, max_samples=201, max_seconds=25.0)),
 }
 
 
@@ -108,7 +108,6 @@ def _round(probe: Probe, log: Log, gpu: Gpu, shuffle: random.Random) -> Round:
 def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat: bool = False) -> Sample | None:
     job = replace(
         _job(probe, point, log.kernels[point], 0 if point.zero else seed),
-        placement=len(log.rounds) % probe.placements,
         repeat=repeat,
     )
     outcome = gpu.run(job)

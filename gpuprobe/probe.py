@@ -79,8 +79,9 @@ class Probe:
     kernel that fills the working set; ``method`` says what a sample is: one kernel timed by its own clocks, or many
     launches by stream or by graph; ``best_over`` names axes that are searched, of which a table shows the best;
     ``prologue`` says that the kernel works before its clocks start; ``paired`` that all points of a round get one
-    seed, the same from run to run; ``placements`` how many working sets, at other places in memory, take turns from
-    round to round; ``warm_ms`` how long to run before the first sample.
+    seed, the same from run to run; ``warm_ms`` how long to run before the first sample;
+    ``noise`` the relative standard deviation of a quantity between runs on one card, where recorded runs show it to be
+    above the 0.1 % that is taken otherwise (``rate@time``: of its twin in the other domain).
     """
 
     name: str
@@ -103,12 +104,12 @@ class Probe:
     reduce: Reduce | None = None
     bound: Bound | None = None
     published: Sequence[Published] = ()
+    noise: Mapping[str, float] = field(default_factory=dict)
     keep: Callable[[Params], bool] | None = None
     best_over: Sequence[str] = ()
     warm_ms: float = 0.0
     prologue: bool = False
     paired: bool = False
-    placements: int = 1
     path: Path = Path()
     doc: str = ""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = "published"
 SCHEMA = 1
-CONFIDENCE = 0.99
+CONFIDENCE = 0.95
 FAILING = {"slower": {"SLOWER"}, "changed": {"SLOWER", "FASTER", "DIFFERENT"}, "outside": {"OUTSIDE"}}
 STYLES = {"SLOWER": "red", "OUTSIDE": "red", "FASTER": "green", "DIFFERENT": "yellow", "UNCLEAR": "dim"}
 
@@ -48,7 +48,7 @@ def command(
 ) -> Exit:
     """Compare run file B with run file A; B may be the word 'published'.
 
-    The ratio is B over A (against published values: ours over theirs) with its 99 % interval. With --fail-on the
+    The ratio is B over A (against published values: ours over theirs) with its 95 % interval. With --fail-on the
     intervals are widened so that one false alarm among all rows together has a chance of at most 1 %.
     """
     from gpuprobe.record import read_run
@@ -75,6 +75,7 @@ def command(
 
 def _two_runs(a: Run, b: Run, min_effect: float, domain: str, whole: bool) -> tuple[dict[str, Any], Table, list[str]]:
     from gpuprobe.compare import compare, family_confidence, to_document
+    from gpuprobe.floors import declared
 
     common = {row.key for row in a.measurements} & {row.key for row in b.measurements}
     comparison = compare(
@@ -83,6 +84,7 @@ def _two_runs(a: Run, b: Run, min_effect: float, domain: str, whole: bool) -> tu
         min_effect=min_effect,
         confidence=family_confidence(CONFIDENCE, len(common)) if whole else CONFIDENCE,
         domain="cycle" if domain == "cycle" else "time" if domain == "time" else "both",
+        floors=declared(a),
     )
     if domain == "native":
         comparison = replace(comparison, rows=tuple(row for row in comparison.rows if row.domain == "native"))

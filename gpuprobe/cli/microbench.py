@@ -138,12 +138,8 @@ def _gpu(index: int, architecture: Architecture | None, *, insist: bool) -> tupl
     return None, why
 
 
-def _build(
-    probes: Sequence[Probe], architecture: Architecture, mode: Mode, device: DeviceSpec
-) -> tuple[list[Probe], Kernels]:
-    """The probes that exist on ``architecture``, built and gated; a progress note says how long it took."""
-    from gpuprobe.kernels import build_kernels
-
+def _existing(probes: Sequence[Probe], architecture: Architecture) -> list[Probe]:
+    """The probes that exist on ``architecture``; GpuprobeError where none does."""
     chosen = [probe for probe in probes if probe.runs_on(architecture)]
     if not chosen:
         names = ", ".join(probe.name for probe in probes)
@@ -151,23 +147,30 @@ def _build(
             f"none of these probes exists on {architecture.name}: {names}",
             f"list those that do with: gpuprobe microbench --list --arch {architecture.name}",
         )
+    return chosen
+
+
+def _build(probes: Sequence[Probe], architecture: Architecture, mode: Mode, device: DeviceSpec) -> Kernels:
+    """The kernels of ``probes``, built and gated; a progress note says how long it took."""
+    from gpuprobe.kernels import build_kernels
+
     begin = time.perf_counter()
     with Progress() as progress:
-        progress.update(f"building {len(chosen)} probes for {architecture.target}")
-        kernels = build_kernels(chosen, architecture, mode, device)
+        progress.update(f"building {len(probes)} probes for {architecture.target}")
+        kernels = build_kernels(probes, architecture, mode, device)
     failed = sum(not kernel.ok for kernel in kernels.values())
     note(
-        f"built {len(kernels)} kernels of {len(chosen)} probes for {architecture.target} in "
+        f"built {len(kernels)} kernels of {len(probes)} probes for {architecture.target} in "
         f"{time.perf_counter() - begin:.1f} s; SASS gate: {len(kernels) - failed} passed, {failed} rejected"
     )
-    return chosen, kernels
+    return kernels
 
 
 def _build_only(probes: Sequence[Probe], architecture: Architecture, mode: Mode, show: _Show) -> Exit:
     from gpuprobe.cli import run_view
 
     device = _example(architecture)
-    _, kernels = _build(probes, architecture, mode, device)
+    kernels = _build(_existing(probes, architecture), architecture, mode, device)
     run_view.show_kernels(kernels, architecture, as_json=show.as_json, output=show.output)
     return Exit.DONE if all(kernel.ok for kernel in kernels.values()) else Exit.CHECK_FAILED
 
@@ -186,7 +189,9 @@ def _live(gpu: RealGpu, probes: Sequence[Probe], mode: Mode, show: _Show, *, fre
     from gpuprobe import arch, campaign
     from gpuprobe.record import write_run
 
-    chosen, kernels = _build(probes, arch.parse(gpu.device.architecture), mode, gpu.device)
+    here = arch.parse(gpu.device.architecture)
+    chosen = _existing(probes, here)
+    kernels = _build(chosen, here, mode, gpu.device)
     environment = gpu.environment()
     show.headline(f"Measuring {gpu.device.product}, driver {environment.driver}, {mode}: {len(chosen)} probes")
     with Progress() as progress:
@@ -207,11 +212,12 @@ def _without_gpu(probes: Sequence[Probe], architecture: Architecture, mode: Mode
     recording = shipped(architecture)
     if recording is not None:
         return _replay(recording, probes, architecture, mode, show, why)
+    chosen = _existing(probes, architecture)
     show.headline(
         f"Not measured by this project: published values for {architecture.name} "
         f"({why}; no recording of one is shipped)"
     )
-    chosen, kernels = _build(probes, architecture, mode or "full", _example(architecture))
+    kernels = _build(chosen, architecture, mode or "full", _example(architecture))
     run_view.show_published(chosen, kernels, architecture, as_json=show.as_json, output=show.output)
     return Exit.DONE if all(kernel.ok for kernel in kernels.values()) else Exit.CHECK_FAILED
 
@@ -229,10 +235,6 @@ def _replay(
             f"{path} is a recording of {recording.device.product} ({here.name}), not of {architecture.name}",
             f"replay it with: gpuprobe microbench --arch {here.name} --replay {path}",
         )
-    show.headline(
-        f"Replaying the recording of {recording.device.product}, driver {recording.environment.driver}, "
-        f"taken {recording.started_at[:10]} ({why})"
-    )
     chosen_mode: Mode = "quick" if "quick" in (mode, recording.mode) else "full"
     recorded = {series.probe for series in recording.series}
     held = [probe for probe in probes if probe.name in recorded]
@@ -241,7 +243,12 @@ def _replay(
             f"{path} holds none of these probes: {', '.join(probe.name for probe in probes)}",
             "see what it holds with: gpuprobe microbench --replay FILE",
         )
-    chosen, kernels = _build(held, here, chosen_mode, recording.device)
+    chosen = _existing(held, here)
+    show.headline(
+        f"Replaying the recording of {recording.device.product}, driver {recording.environment.driver}, "
+        f"taken {recording.started_at[:10]} ({why})"
+    )
+    kernels = _build(chosen, here, chosen_mode, recording.device)
     with Progress() as progress:
         run = campaign.replay(recording, chosen, kernels, chosen_mode, _Observer(progress))
     return show.run(run, chosen)

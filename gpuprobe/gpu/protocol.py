@@ -13,7 +13,7 @@ from gpuprobe.record import DeviceSpec, Environment, Sample, Source
 class Job:
     """One execution of one configuration: cubin, entries, launch, and the operands' seed (0: zero operands).
 
-    ``placement`` numbers the working set among several. ``repeat`` marks the drift check: the first configuration once more at the end.
+    ``repeat`` marks the drift check: the first configuration once more at the end.
     """
 
     probe: str
@@ -25,7 +25,6 @@ class Job:
     method: Method = "kernel"
     seed: int = 1
     out_words: int = 1 << 16
-    placement: int = 0
     repeat: bool = False
 
 

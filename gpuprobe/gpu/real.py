@@ -41,7 +41,7 @@ class _Working:
     """The working sets of the probe that is being measured, prepared once each."""
 
     probe: str
-    sets: dict[tuple[str, int, int], Any]
+    sets: dict[tuple[str, int], Any]
 
 
 class RealGpu:
@@ -151,7 +151,7 @@ class RealGpu:
         if self._working.probe != job.probe:
             self._working = _Working(job.probe, {})
             self._cupy.get_default_memory_pool().free_all_blocks()
-        key = (job.prepare, job.point.data_bytes, job.placement)
+        key = (job.prepare, job.point.data_bytes)
         if key not in self._working.sets:
             data = self._cupy.cuda.alloc(max(job.point.data_bytes, 256))
             self._working.sets[key] = data

@@ -19,6 +19,7 @@ PROBE = Probe(
     method="graph",
     estimate=every(period("LAUNCHES", "period"), at("LAUNCHES", 512, "api", "api_s")),
     entry="nothing",
+    noise={"api": 0.12},
     published=[
         Published(
             "h200-sxm",

@@ -20,6 +20,7 @@ PROBE = Probe(
     method="stream",
     estimate=every(period("LAUNCHES", "period"), period("LAUNCHES", "api", "api_s")),
     entry="nothing",
+    noise={"period": 0.04, "api": 0.02},
     published=[
         Published(
             "h200-sxm",
