@@ -48,9 +48,9 @@ class Published:
     method: str = ""
     tolerance: float = 0.03
 
-    def applies(self, quantity: str, params: Params) -> bool:
-        """Whether this value is of ``quantity`` at ``params``."""
-        return quantity == self.quantity and all(params.get(name) == value for name, value in self.params.items())
+    def beyond(self, axes: Sequence[str]) -> Published:
+        """The same value without its settings of ``axes``, over which the best was searched."""
+        return replace(self, params={name: value for name, value in self.params.items() if name not in axes})
 
 
 @dataclass(frozen=True)

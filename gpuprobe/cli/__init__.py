@@ -14,6 +14,7 @@ COMMANDS = {
     "microbench": ("gpuprobe.cli.microbench", "Measure a GPU; without one, build every probe and replay a recording."),
     "explain": ("gpuprobe.cli.explain", "Say what a probe measures, and how."),
     "sweep": ("gpuprobe.cli.sweep", "Measure data sets on this GPU: GEMMs in three regimes."),
+    "trace": ("gpuprobe.cli.trace", "Record, analyse, compare and convert traces of GPU programs."),
     "compare": ("gpuprobe.cli.compare", "Compare two runs, or a run with the published values."),
 }
 """Command → (module that holds it as ``command``, one line of help)."""

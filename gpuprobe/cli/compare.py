@@ -117,10 +117,13 @@ def _note_surroundings(comparison: Comparison) -> None:
 
 def _with_published(run: Run) -> tuple[dict[str, Any], Table, list[str]]:
     from gpuprobe import device
+    from gpuprobe.cli.run_view import best
     from gpuprobe.probe import discover
     from gpuprobe.published import against_published, row_document
 
-    values = {probe.name: probe.published for probe in discover()}
+    probes = {probe.name: probe for probe in discover()}
+    run = replace(run, measurements=tuple(best(run.measurements, probes)))  # published values are the best of a search
+    values = {name: [value.beyond(probe.best_over) for value in probe.published] for name, probe in probes.items()}
     chips = {name: device.load(name).chip for name in device.names()}
     found = against_published(run, values, chips)
     document = {

@@ -70,9 +70,8 @@ def beside(row: Measurement, probe: Probe, device: str) -> Published | None:
     """The published value to show beside a row: of this device, else of another product of the same chip."""
     fitting = [
         value
-        for value in probe.published
-        if value.quantity == row.quantity
-        and all(row.params.get(k) == v for k, v in _outside(value.params, probe.best_over).items())
+        for value in (value.beyond(probe.best_over) for value in probe.published)
+        if value.quantity == row.quantity and value.params.items() <= row.params.items()
     ]
     chip = _chip(device)
     exact = [value for value in fitting if value.device == device]

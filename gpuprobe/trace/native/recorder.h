@@ -1,0 +1,94 @@
+// The recorder of one process: takes CUPTI's buffers, packs their records, appends them to the spool file.
+#pragma once
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cupti_library.h"
+#include "names.h"
+#include "spool.h"
+#include "writer.h"
+
+class Guard {
+ public:
+  explicit Guard(pthread_mutex_t &mutex) : mutex_(mutex) { pthread_mutex_lock(&mutex_); }
+  ~Guard() { pthread_mutex_unlock(&mutex_); }
+
+ private:
+  pthread_mutex_t &mutex_;
+};
+
+inline uint64_t now_ns(clockid_t clock) {
+  timespec t;
+  clock_gettime(clock, &t);
+  return uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
+}
+
+constexpr size_t kDefaultBufferBytes = 256 << 10;
+
+class Recorder {
+ public:
+  bool start();
+  void stop_recording();
+  void close();
+  void close_by_thread();
+  void request(uint8_t **buffer, size_t *size);
+  void complete(uint8_t *buffer, size_t size, size_t valid);
+
+  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  void forked();
+
+ private:
+  bool subscribe();
+  void configure();
+  void enable();
+  void choose_calls(CUpti_CallbackDomain domain, const char *const *wanted, uint8_t on);
+  bool open_spool();
+  void write_info(const char *refusal);
+  void note(const char *key, const std::string &value);
+  void refuse(const char *reason);
+  void sort_record(const CUpti_Activity *record);
+  void write_records();
+  void write_stats(bool closed);
+  uint32_t call_name(CUpti_CallbackDomain domain, uint32_t cbid);
+  static void *keep_flushing(void *self);
+
+  Names names_;
+  Writer writer_;
+  spool::Stats stats_ = {};
+  CUpti_SubscriberHandle subscriber_ = nullptr;
+  pid_t owner_ = 0;
+  sem_t wake_;
+  std::atomic<bool> close_wanted_{false};
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> started_{false};
+  std::atomic<bool> recording_{false};
+  bool all_calls_ = false;
+  size_t buffer_bytes_ = kDefaultBufferBytes;
+  std::string folder_;
+  std::atomic<uint64_t> request_ns_{0};
+  pthread_mutex_t pool_lock_ = PTHREAD_MUTEX_INITIALIZER;
+  std::vector<uint8_t *> pool_;
+  std::vector<uint32_t> call_names_[2];
+
+  std::vector<spool::Kernel> kernels_;
+  std::vector<spool::Memory> memory_;
+  std::vector<spool::Call> runtime_, driver_;
+  std::vector<spool::Sync> syncs_;
+  std::vector<spool::Event> events_;
+  std::vector<spool::Marker> markers_;
+  std::vector<spool::External> externals_;
+  std::vector<spool::Overhead> overheads_;
+  std::vector<spool::Device> devices_;
+  std::vector<spool::Context> contexts_;
+};
+
+Recorder &recorder();

@@ -1,0 +1,117 @@
+"""What a recording says about itself: its own cost, the processes, the clocks, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuprobe.trace.record.devices import DeviceLabels
+from gpuprobe.trace.record.spool import Spool
+
+_TABLES = {
+    "kernels": "kernel",
+    "memory": "gpu_memory",
+    "runtime": "cuda_runtime",
+    "driver": "cuda_driver",
+    "syncs": "cuda_sync",
+    "markers": "marker",
+    "overheads": "overhead",
+}
+
+
+class Loss(NamedTuple):
+    """Records that could not be used: GPU work without an end, halves of ranges without the other."""
+
+    unfinished: int
+    halves: int
+
+
+def describe(
+    spools: Sequence[Spool], losses: Sequence[Loss], labels: DeviceLabels, base: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Meta data of the Trace and its warnings."""
+    counts = {name: sum(len(spool[table]) for spool in spools) for table, name in _TABLES.items()}
+    meta: dict[str, Any] = {
+        "source": {
+            "format": "gpuprobe",
+            "events": sum(counts.values()),
+            "events_by_ph_cat": {f"X/{name}": count for name, count in counts.items() if count},
+        },
+        "vendor": "nvidia",
+        "base_ns": base,
+        "devices": labels.properties,
+        "processes": {str(spool.pid): spool.info.get("command", "") for spool in spools},
+        "recorder": _cost(spools, losses),
+        "clock": _clock(spools),
+    }
+    return {**meta, **_rank(spools)}, _warnings(spools, losses)
+
+
+def _rank(spools: Sequence[Spool]) -> dict[str, int]:
+    """The rank of the job and the number of ranks, where all processes that have one agree."""
+    found = {}
+    for key in ("rank", "world_size"):
+        values = {spool.info[key] for spool in spools if spool.info.get(key, "").isdigit()}
+        if len(values) == 1:
+            found[key] = int(values.pop())
+    return found
+
+
+def _cost(spools: Sequence[Spool], losses: Sequence[Loss]) -> dict[str, Any]:
+    """The recorder's own cost: ``seconds`` in callbacks, ``program_thread_seconds`` of them on its threads."""
+    return {
+        "records": _sum(spools, "records"),
+        "dropped": _sum(spools, "dropped"),
+        "unknown": _sum(spools, "unknown"),
+        "unfinished": sum(loss.unfinished for loss in losses),
+        "lost_buffers": _sum(spools, "lost_buffers"),
+        "buffers": _sum(spools, "buffers"),
+        "bytes": sum(spool.size for spool in spools),
+        "seconds": (_sum(spools, "callback_ns") + _sum(spools, "request_ns")) / 1e9,
+        "program_thread_seconds": _sum(spools, "request_ns") / 1e9,
+        "calls": sorted({spool.info.get("calls", "") for spool in spools} - {""}),
+        "cupti": sorted({spool.info.get("cupti_version", "") for spool in spools} - {""}),
+        "flushed_at_exit": all(spool.closed for spool in spools),
+    }
+
+
+def _clock(spools: Sequence[Spool]) -> dict[str, Any]:
+    """How the records' clock stands to the system's: medians over all readings, ns."""
+    stats = [spool["stats"] for spool in spools if len(spool["stats"])]
+    if not stats:
+        return {}
+    read = {
+        name: np.concatenate([table[name] for table in stats]).astype(np.int64)
+        for name in ("cupti_ns", "realtime_ns", "monotonic_ns")
+    }
+    return {
+        "records_minus_realtime_ns": int(np.median(read["cupti_ns"] - read["realtime_ns"])),
+        "realtime_minus_monotonic_ns": int(np.median(read["realtime_ns"] - read["monotonic_ns"])),
+    }
+
+
+def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
+    found = []
+    for spool, loss in zip(spools, losses, strict=True):
+        who = f"process {spool.pid}"
+        if not spool.closed:
+            found.append(
+                f"{who} did not end by its exit handlers: what came after the recorder's last flush is missing"
+            )
+        if dropped := spool.stat("dropped"):
+            found.append(f"{who}: CUPTI dropped {dropped} records for lack of buffers")
+        if lost := spool.stat("lost_buffers"):
+            found.append(f"{who}: {lost} buffers could not be written (disk full?)")
+        if loss.unfinished:
+            found.append(f"{who}: {loss.unfinished} GPU operations had not ended at the last flush and are left out")
+        if loss.halves:
+            found.append(f"{who}: {loss.halves} NVTX ranges lack their begin or end and are left out")
+        if missing := spool.info.get("not_enabled"):
+            found.append(f"{who}: CUPTI refused {missing}")
+    return found
+
+
+def _sum(spools: Sequence[Spool], name: str) -> int:
+    return sum(spool.stat(name) for spool in spools)

@@ -1,0 +1,161 @@
+// A stand-in for libcupti, so that the recorder is tested without a GPU: it hands out the records that fake_run asks
+// for.
+#include <cupti_activity.h>
+#include <cupti_callbacks.h>
+#include <cupti_version.h>
+#include <time.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+std::mutex mutex;
+CUpti_BuffersCallbackRequestFunc request;
+CUpti_BuffersCallbackCompleteFunc complete;
+bool enabled[128];
+uint8_t *buffer;
+size_t capacity, used;
+uint32_t correlation;
+
+template <typename Record>
+Record *append(CUpti_ActivityKind kind) {
+  if (!request || (!enabled[kind] && kind != CUPTI_ACTIVITY_KIND_RUNTIME)) return nullptr;
+  if (buffer && used + sizeof(Record) > capacity) {
+    complete(nullptr, 0, buffer, capacity, used);
+    buffer = nullptr;
+  }
+  if (!buffer) {
+    size_t most = 0;
+    request(&buffer, &capacity, &most);
+    used = 0;
+    if (!buffer) return nullptr;
+  }
+  Record *record = reinterpret_cast<Record *>(buffer + used);
+  used += sizeof(Record);
+  record->kind = kind;
+  return record;
+}
+
+size_t size_of(CUpti_ActivityKind kind) {
+  switch (kind) {
+    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
+      return sizeof(CUpti_ActivityKernel9);
+    case CUPTI_ACTIVITY_KIND_MEMCPY:
+      return sizeof(CUpti_ActivityMemcpy5);
+    case CUPTI_ACTIVITY_KIND_RUNTIME:
+      return sizeof(CUpti_ActivityAPI);
+    case CUPTI_ACTIVITY_KIND_MARKER:
+      return sizeof(CUpti_ActivityMarker2);
+    case CUPTI_ACTIVITY_KIND_DEVICE:
+      return sizeof(CUpti_ActivityDevice4);
+    default:
+      return 0;
+  }
+}
+
+uint64_t now() {
+  timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
+}
+
+void marker(CUpti_ActivityFlag flag, uint32_t id, const char *name) {
+  auto *m = append<CUpti_ActivityMarker2>(CUPTI_ACTIVITY_KIND_MARKER);
+  if (!m) return;
+  m->flags = flag;
+  m->timestamp = now();
+  m->id = id;
+  m->objectKind = CUPTI_ACTIVITY_OBJECT_THREAD;
+  m->objectId.pt.threadId = 77;
+  m->name = name;
+}
+
+}  // namespace
+
+EXPORTED CUptiResult cuptiGetVersion(uint32_t *version) { return *version = CUPTI_API_VERSION, CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiGetTimestamp(uint64_t *time) { return *time = now(), CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiGetResultString(CUptiResult result, const char **text) {
+  *text = result == CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED ? "CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"
+                                                                   : "CUPTI_ERROR_UNKNOWN";
+  return CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiGetCallbackName(CUpti_CallbackDomain domain, uint32_t cbid, const char **name) {
+  if (cbid > 2) return CUPTI_ERROR_INVALID_PARAMETER;
+  *name = domain == CUPTI_CB_DOMAIN_DRIVER_API ? "cuLaunchKernelEx"
+          : cbid == 1                          ? "cudaLaunchKernel_v7000"
+                                               : "cudaGetLastError_v3020";
+  return CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiSubscribe(CUpti_SubscriberHandle *, CUpti_CallbackFunc, void *) {
+  return getenv("FAKE_BUSY") ? CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED : CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiUnsubscribe(CUpti_SubscriberHandle) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) { return enabled[kind] = true, CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) { return enabled[kind] = false, CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId, uint8_t) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId, uint8_t) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute, size_t *, void *) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityGetNumDroppedRecords(CUcontext, uint32_t, size_t *dropped) {
+  return *dropped = 0, CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiActivityRegisterCallbacks(CUpti_BuffersCallbackRequestFunc r,
+                                                    CUpti_BuffersCallbackCompleteFunc c) {
+  request = r;
+  complete = c;
+  return CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiActivityGetNextRecord(uint8_t *begin, size_t valid, CUpti_Activity **record) {
+  uint8_t *next = *record ? reinterpret_cast<uint8_t *>(*record) + size_of((*record)->kind) : begin;
+  if (next >= begin + valid) return CUPTI_ERROR_MAX_LIMIT_REACHED;
+  *record = reinterpret_cast<CUpti_Activity *>(next);
+  return size_of((*record)->kind) ? CUPTI_SUCCESS : CUPTI_ERROR_INVALID_KIND;
+}
+EXPORTED CUptiResult cuptiActivityFlushAll(uint32_t) {
+  std::lock_guard<std::mutex> guard(mutex);
+  if (buffer && used) {
+    complete(nullptr, 0, buffer, capacity, used);
+    buffer = nullptr;
+  }
+  return CUPTI_SUCCESS;
+}
+
+// A device, then `launches` times a launch call and its kernel, all inside one range "step".
+EXPORTED void fake_run(int launches) {
+  std::lock_guard<std::mutex> guard(mutex);
+  if (auto *d = append<CUpti_ActivityDevice4>(CUPTI_ACTIVITY_KIND_DEVICE)) {
+    d->id = 0;
+    d->name = "Fake GPU";
+    d->numMultiprocessors = 132;
+    memset(&d->uuid, 0xab, sizeof d->uuid);
+  }
+  marker(CUPTI_ACTIVITY_FLAG_MARKER_START, ++correlation, "step");
+  const uint32_t id = correlation;
+  for (int i = 0; i < launches; ++i) {
+    const uint64_t start = now();
+    auto *call = append<CUpti_ActivityAPI>(CUPTI_ACTIVITY_KIND_RUNTIME);
+    if (!call) return;
+    call->cbid = 1;
+    call->start = start;
+    call->end = start + 2000;
+    call->threadId = 77;
+    call->correlationId = ++correlation;
+    auto *k = append<CUpti_ActivityKernel9>(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
+    if (!k) return;
+    k->start = start + 3000;
+    k->end = start + 3000 + 1000 * uint64_t(1 + i % 3);
+    k->streamId = 7;
+    k->contextId = 1;
+    k->correlationId = correlation;
+    k->gridX = k->gridY = k->gridZ = 1;
+    k->blockX = 128 * (1 + i % 2);
+    k->blockY = k->blockZ = 1;
+    k->graphNodeId = i % 5 == 0 ? 42 : 0;
+    k->name = i % 2 ? "_Z6squarePfi" : "plain";
+  }
+  marker(CUPTI_ACTIVITY_FLAG_MARKER_END, id, nullptr);
+}
