@@ -13,7 +13,7 @@ from typing import Protocol
 import gpuprobe
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.gpu.protocol import Gpu
-from gpuprobe.gpu.replay import ReplayGpu
+from gpuprobe.gpu.replay import ReplayGpu, series_key
 from gpuprobe.journal import Journal, digest, exclusive, state_dir
 from gpuprobe.judge import Result
 from gpuprobe.kernels import Kernels
@@ -82,13 +82,14 @@ def finish(run: Run, probes: Sequence[Probe], gpu: Gpu) -> None:
 def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode, observer: Observer) -> Run:
     """Analyse a recorded run again, with the code that analysed it live; only probes it holds give numbers."""
     gpu = ReplayGpu(recording)
-    recorded = {series.probe for series in recording.series}
+    recorded = {series.probe for series in recording.series} | {one.probe for one in recording.rejections}
     results = []
     for index, probe in enumerate(probes):
         if probe.name not in recorded:
             continue
         observer.begin(probe, index, len(probes))
-        result = measure(probe, kernels, gpu, PLANS[mode], seed=recording.run_id, watcher=observer)
+        known = _rejected_points(recording, probe, mode)
+        result = measure(probe, kernels, gpu, PLANS[mode], recording.run_id, observer, known)
         observer.end(probe, result, resumed=False)
         results.append(result)
     return Run(
@@ -104,6 +105,22 @@ def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode
         warnings=recording.warnings,
         duration_s=recording.duration_s,
     )
+
+
+def _rejected_points(recording: Run, probe: Probe, mode: Mode) -> list[Rejection]:
+    """Recorded rejections of points (not of quantities: bounds are judged again): of one, or of any without samples."""
+    held = {series_key(series.probe, series.params) for series in recording.series}
+    points = [dict(point.params) for point in probe.points(mode, recording.device)]
+    return [
+        rejection
+        for rejection in recording.rejections
+        if rejection.probe == probe.name
+        and any(
+            rejection.params == params
+            or (rejection.params.items() <= params.items() and series_key(probe.name, params) not in held)
+            for params in points
+        )
+    ]
 
 
 def _measure_all(

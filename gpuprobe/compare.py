@@ -42,7 +42,7 @@ HOST_NOISE_FLOOR = 0.01
 """The same for what the host takes part in (unit s: launches), for CPU scheduling and frequency. An allowance."""
 
 WIDEN = 2.0
-"""The floor of a side that is unstable, drifted or throttled counts this often: its samples are not independent."""
+"""The floor of a side that drifted or was throttled counts this often: its samples are not independent."""
 
 SAME_BAND = 2.0
 """SAME excludes a change of this many times ``min_effect``: what compare promises to find. At ``min_effect`` itself no
@@ -157,9 +157,9 @@ def compare(
     needs the interval inside +-``SAME_BAND`` x ``min_effect``; all else is UNCLEAR. More of a cost (cycle, s, J) is
     SLOWER, more of a rate FASTER. ``domain`` keeps the rows of one domain; sizes and the like belong to both.
     ``floors`` (from ``noise_floor``) go before the default. A row is UNCLEAR where either side shared its GPU or, in
-    time, where one side alone was throttled; few samples (flag, or under ``FEW``) make a difference UNCLEAR; unstable,
-    drift and throttled widen the interval. Quantities match by name, quantity, parameters and unit. A value of zero or
-    below is a GpuprobeError.
+    time, where one side alone was throttled; few samples (flag, or under ``FEW``) make a difference UNCLEAR; drift
+    and throttled widen the interval (unstable has a wide one of its own). Quantities match by name, quantity,
+    parameters and unit. A value of zero or below is a GpuprobeError.
     """
     _check_settings(min_effect, confidence)
     left, right = _by_key(a), _by_key(b)

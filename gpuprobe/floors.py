@@ -1,6 +1,6 @@
 """Noise from run to run as the probes declare it: how far two runs on one card differ though nothing changed.
 
-``compare`` adds it to the noise within each run. The figures come from repeated runs of one card that are recorded under
+``compare`` adds it to the noise within each run. The figures come from repeated runs of one card, recorded under
 reports/; what repeats to a tenth of a percent or better is declared by no probe and gets ``STEADY``.
 """
 

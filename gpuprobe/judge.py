@@ -84,7 +84,7 @@ def judge(probe: Probe, log: Log, gpu: Gpu, rule: StopRule) -> Result:
     common = _common_flags(log, gpu)
     measurements = []
     for estimates in log.estimates().values():
-        if any(_covers(estimates[0].params, params) for params in wrong):
+        if any(covers(estimates[0].params, params) for params in wrong):
             continue
         emulated = ("emulated",) if _label(log, estimates[0]) == "emulated" else ()
         measurement = _measurement(probe, estimates, rule, (*emulated, *common))
@@ -111,7 +111,7 @@ def _limit(probe: Probe, estimate: Estimate, gpu: Gpu, measurement: Measurement)
     return probe.bound(estimate, gpu.device, arch.parse(gpu.device.architecture), measurement.sm_clock_hz)
 
 
-def _covers(estimate: Params, params: Params) -> bool:
+def covers(estimate: Params, params: Params) -> bool:
     """Whether a rejected point is one of those behind an estimate."""
     return all(params.get(name, value) == value for name, value in estimate.items())
 

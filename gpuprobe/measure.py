@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gpuprobe.estimate import Estimate, Point, Round
 from gpuprobe.gpu.protocol import Exhausted, Gpu, Job
-from gpuprobe.judge import Log, Result, judge
+from gpuprobe.judge import Log, Result, covers, judge
 from gpuprobe.kernels import Kernel, Kernels, defines_key
 from gpuprobe.probe import Mode, Probe
-from gpuprobe.record import Sample
+from gpuprobe.record import Rejection, Sample
 from gpuprobe.stats import StopRule
 
 DRIFT_REPEATS = 5
@@ -49,18 +49,26 @@ class Watcher(Protocol):
         ...
 
 
-def measure(probe: Probe, kernels: Kernels, gpu: Gpu, plan: Plan, seed: str, watcher: Watcher | None = None) -> Result:
+def measure(
+    probe: Probe,
+    kernels: Kernels,
+    gpu: Gpu,
+    plan: Plan,
+    seed: str,
+    watcher: Watcher | None = None,
+    known: Sequence[Rejection] = (),
+) -> Result:
     """Measure one probe. A kernel that failed the gate or computed something wrong gives a Rejection, no number.
 
-    ``seed`` decides the order within rounds and the operands.
+    ``seed`` decides the order within rounds and the operands; ``known`` are points rejected when a recording was made.
     """
-    log = Log()
+    log = Log(rejections=list(known))
     for point in probe.points(plan.mode, gpu.device):
         kernel = kernels[probe.name, defines_key(probe.defines_of(point))]
-        if kernel.ok:
-            log.kernels[point] = kernel
-        else:
+        if not kernel.ok:
             log.reject(probe, kernel.params, "; ".join(kernel.verdict.reasons))
+        elif not any(rejection.params.items() <= dict(point.params).items() for rejection in known):
+            log.kernels[point] = kernel
     shuffle = random.Random(f"{seed}/{probe.name}")
     _warm(probe, log, gpu)
     begin = time.perf_counter()
@@ -141,11 +149,13 @@ def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
 
 
 def _enough(log: Log, plan: Plan, elapsed: float) -> bool:
-    """Whether every quantity has met the stopping rule; a probe that gives no estimate stops at the most rounds."""
-    if len(log.rounds) >= plan.stop.max_samples:
-        return True
-    series = [[estimate.value for estimate in estimates] for estimates in log.estimates().values()]
-    return bool(series) and all(plan.stop.done(samples, elapsed) is not None for samples in series)
+    """Whether every quantity not yet rejected has met the stopping rule; at the most rounds where there is none."""
+    found = log.estimates().values()
+    if not found or len(log.rounds) >= plan.stop.max_samples:
+        return len(log.rounds) >= plan.stop.max_samples
+    rejected = [rejection.params for rejection in log.rejections]
+    open_ = [row for row in found if not any(covers(row[0].params, params) for params in rejected)]
+    return all(plan.stop.done([estimate.value for estimate in row], elapsed) is not None for row in open_)
 
 
 def _repeat_first(probe: Probe, log: Log, gpu: Gpu) -> None:

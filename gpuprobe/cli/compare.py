@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PUBLISHED = "published"
 SCHEMA = 1
 CONFIDENCE = 0.95
+FAMILY_CONFIDENCE = 0.99
+"""That no row of an unchanged pair fails, with --fail-on."""
 FAILING = {"slower": {"SLOWER"}, "changed": {"SLOWER", "FASTER", "DIFFERENT"}, "outside": {"OUTSIDE"}}
 STYLES = {"SLOWER": "red", "OUTSIDE": "red", "FASTER": "green", "DIFFERENT": "yellow", "UNCLEAR": "dim"}
 
@@ -82,7 +84,7 @@ def _two_runs(a: Run, b: Run, min_effect: float, domain: str, whole: bool) -> tu
         a,
         b,
         min_effect=min_effect,
-        confidence=family_confidence(CONFIDENCE, len(common)) if whole else CONFIDENCE,
+        confidence=family_confidence(FAMILY_CONFIDENCE, len(common)) if whole else CONFIDENCE,
         domain="cycle" if domain == "cycle" else "time" if domain == "time" else "both",
         floors=declared(a),
     )

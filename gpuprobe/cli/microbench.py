@@ -236,7 +236,7 @@ def _replay(
             f"replay it with: gpuprobe microbench --arch {here.name} --replay {path}",
         )
     chosen_mode: Mode = "quick" if "quick" in (mode, recording.mode) else "full"
-    recorded = {series.probe for series in recording.series}
+    recorded = {row.probe for row in recording.series} | {one.probe for one in recording.rejections}
     held = [probe for probe in probes if probe.name in recorded]
     if not held:
         raise GpuprobeError(

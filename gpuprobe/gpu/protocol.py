@@ -1,4 +1,4 @@
-"""What measuring needs of a GPU: a method that runs a job and returns a sample. Real, replayed, synthetic GPUs have it."""
+"""What measuring needs of a GPU: to run a job and give a sample. Real, replayed and synthetic GPUs do."""
 
 from __future__ import annotations
 

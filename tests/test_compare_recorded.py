@@ -1,0 +1,113 @@
+"""``compare`` on real repeats: runs of one H100 that nothing changed between, and a 2 % change put into them.
+
+What is tested, over every pair of the recorded repeats and with the settings of ``gpuprobe compare``:
+
+- false verdicts: at most 1 % of all rows (as measured, and their twins in the other domain) are FASTER or SLOWER.
+- power: one side's values, intervals and samples are multiplied by 1.02 and by 1 / 1.02. A row counts where its noise
+  allows the change to be found at all: the standard deviation of its ratio, which the width of the unchanged pair's
+  interval states (samples and declared noise between runs together), is at most log(1.02) / (z + 1.645), the most at
+  which 95 % of normal ratios 2 % from 1 have an interval that excludes 1. Of these, as measured, at least 95 % are
+  found, with the right sign; and they must be at least half of all rows, or the comparison is good for nothing.
+- repeatability: over all pairs, 90 % of the quantities differ by less than 1 %.
+
+The noise that probes declare was taken from such repeats, so this says that it covers
+them, not how it does on another card.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from statistics import NormalDist
+
+import pytest
+
+from gpuprobe.cli.compare import CONFIDENCE
+from gpuprobe.compare import Comparison, Row, Verdict, compare, orientation
+from gpuprobe.floors import declared
+from gpuprobe.record import Measurement, Run, read_run
+
+FOLDER = Path(__file__).resolve().parent.parent / "reports" / "h100-sxm" / "aa"
+CHANGE = 1.02
+DIFFERENT = {Verdict.FASTER, Verdict.SLOWER, Verdict.DIFFERENT}
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recorded repeats in reports/h100-sxm/aa")
+
+
+@cache
+def runs() -> tuple[Run, ...]:
+    found = tuple(read_run(path) for path in sorted(FOLDER.glob("*.json.gz")))
+    assert len(found) >= 3, f"{FOLDER} holds {len(found)} runs: at least three are needed"
+    return found
+
+
+def pairs() -> Iterator[tuple[Run, Run]]:
+    return itertools.combinations(runs(), 2)
+
+
+def compared(a: Run, b: Run) -> Comparison:
+    return compare(a, b, confidence=CONFIDENCE, floors=declared(a))
+
+
+def scaled(run: Run, factor: float) -> Run:
+    def changed(m: Measurement) -> Measurement:
+        samples = tuple(sample * factor for sample in m.samples)
+        return replace(m, value=m.value * factor, low=m.low * factor, high=m.high * factor, samples=samples)
+
+    return replace(run, measurements=tuple(changed(m) for m in run.measurements))
+
+
+def named(row: Row) -> str:
+    return f"{row.name} {row.quantity} {dict(row.params)} {row.domain}: {row.ratio:.4f} [{row.low:.4f}, {row.high:.4f}]"
+
+
+def listed(lines: list[str]) -> str:
+    return "\n".join(["", *sorted(lines)])
+
+
+def test_the_repeats_are_of_one_card_and_hold_the_same_quantities() -> None:
+    assert len({(run.device.name, run.environment.gpu_uuid, run.environment.driver) for run in runs()}) == 1
+    assert len({frozenset((m.key, m.unit) for m in run.measurements) for run in runs()}) == 1
+    assert len({run.run_id for run in runs()}) == len(runs())
+
+
+def test_at_most_one_row_in_a_hundred_is_called_different_where_nothing_changed() -> None:
+    rows = [row for a, b in pairs() for row in compared(a, b).rows]
+    false = [f"{named(row)} {row.verdict}" for row in rows if row.verdict in DIFFERENT]
+    assert len(false) <= 0.01 * len(rows), f"{len(false)} of {len(rows)} rows:{listed(false)}"
+
+
+def test_nine_in_ten_quantities_repeat_within_one_percent() -> None:
+    rows = [row for a, b in pairs() for row in compared(a, b).rows if row.domain == "native"]
+    apart = [named(row) for row in rows if not 1 / 1.01 < row.ratio < 1.01]
+    assert len(apart) <= 0.1 * len(rows), f"{len(apart)} of {len(rows)} rows:{listed(apart)}"
+
+
+def allows(row: Row) -> bool:
+    """Whether the noise of a row leaves a change of 2 % to be found in 95 % of cases."""
+    normal = NormalDist()
+    z = normal.inv_cdf(0.5 + CONFIDENCE / 2)
+    deviation = math.log(row.high / row.low) / (2 * z)
+    return deviation <= math.log(CHANGE) / (z + normal.inv_cdf(0.95))
+
+
+@pytest.mark.parametrize("factor", [CHANGE, 1 / CHANGE], ids=["more", "less"])
+def test_a_change_of_two_percent_is_found_where_the_noise_allows_it(factor: float) -> None:
+    everything, judged, missed = 0, 0, []
+    for a, b in itertools.permutations(runs(), 2):
+        for before, after in zip(compared(a, b).rows, compared(a, scaled(b, factor)).rows, strict=True):
+            if before.domain != "native":
+                continue
+            everything += 1
+            if not allows(before):
+                continue
+            judged += 1
+            faster = (factor > 1) == (orientation(after.unit) > 0)
+            if after.verdict is not (Verdict.FASTER if faster else Verdict.SLOWER):
+                missed.append(f"{named(after)} {after.verdict}")
+    assert judged >= 0.5 * everything, f"only {judged} of {everything} rows are quiet enough"
+    assert len(missed) <= 0.05 * judged, f"{len(missed)} of {judged} rows:{listed(missed)}"

@@ -1,0 +1,98 @@
+"""Register fragments against the PTX ISA's own formulas, element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpuprobe.fragments import mma_m16n8, mma_product, wgmma_m64, wgmma_products
+from gpuprobe.operands import operand, rounded
+
+# PTX ISA, mma.m16n8k16 (C or D of f32): groupID = laneid >> 2, threadID_in_group = laneid % 4
+#   row = groupID for c0, c1; groupID + 8 for c2, c3     col = threadID_in_group * 2 + (i & 1)
+# A: row = groupID for a_i, 0 <= i < 2 || 4 <= i < 6, else groupID + 8
+#    col = threadID_in_group * 2 + (i & 1) for i < 4, else + 8
+# B: row = threadID_in_group * 2 + (i & 1) for i < 2, else + 8     col = groupID
+
+
+def test_mma_accumulators_lie_where_the_isa_says() -> None:
+    product = np.arange(128, dtype=float).reshape(16, 8)
+    found = mma_m16n8(product)
+    assert found.shape == (32, 4)
+    for lane in range(32):
+        group, inside = lane >> 2, lane % 4
+        for i in range(4):
+            row = group if i < 2 else group + 8
+            assert found[lane, i] == product[row, inside * 2 + (i & 1)]
+    assert sorted(found.ravel()) == list(range(128))
+
+
+def registers(lane: int, seed: int, kind: str) -> tuple[list[float], list[float]]:
+    """What mma.cuh packs into a lane's registers: a[i] and b[i], low half first."""
+
+    def value(index: int) -> float:
+        return float(rounded(operand(np.array([index], dtype=np.uint32), seed), kind)[0])
+
+    group, pair = lane >> 2, (lane & 3) * 2
+    a, b = [], []
+    for i in range(4):
+        row, k = group + (i & 1) * 8, pair + (i >> 1) * 8
+        a += [value(row * 16 + k), value(row * 16 + k + 1)]
+    for i in range(2):
+        k = pair + i * 8
+        b += [value(256 + k * 8 + group), value(256 + (k + 1) * 8 + group)]
+    return a, b
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16"])
+def test_the_product_is_that_of_the_registers_by_the_isa(kind: str) -> None:
+    seed = 987654321
+    a_matrix, b_matrix = np.full((16, 16), np.nan), np.full((16, 8), np.nan)
+    for lane in range(32):
+        group, inside = lane >> 2, lane % 4
+        a, b = registers(lane, seed, kind)
+        for i in range(8):
+            row = group if i in (0, 1, 4, 5) else group + 8
+            column = inside * 2 + (i & 1) + (0 if i < 4 else 8)
+            a_matrix[row, column] = a[i]
+        for i in range(4):
+            b_matrix[inside * 2 + (i & 1) + (0 if i < 2 else 8), group] = b[i]
+    assert not np.isnan(a_matrix).any()
+    assert not np.isnan(b_matrix).any()
+    assert np.array_equal(mma_product(kind, seed), a_matrix @ b_matrix)
+
+
+@pytest.mark.parametrize("register", [0, 1, 2, 3, 4, 63, 126, 127])
+def test_wgmma_accumulators_lie_where_the_isa_says(register: int) -> None:
+    """D of m64nNk16: row = 16 * warp + lane / 4 + 8 * ((i / 2) % 2), column = 8 * (i / 4) + 2 * (lane % 4) + i % 2."""
+    product = np.arange(64 * 256, dtype=float).reshape(64, 256)
+    found = wgmma_m64(product, register)
+    assert found.shape == (128,)
+    for thread in range(128):
+        warp, lane = divmod(thread, 32)
+        row = 16 * warp + lane // 4 + (8 if (register // 2) % 2 else 0)
+        assert found[thread] == product[row, 8 * (register // 4) + 2 * (lane % 4) + register % 2]
+
+
+def test_the_registers_of_a_warpgroup_hold_every_element_once() -> None:
+    product = np.arange(64 * 256, dtype=float).reshape(64, 256)
+    held = np.concatenate([wgmma_m64(product, register) for register in range(128)])
+    assert sorted(held) == list(range(64 * 256))
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16"])
+@pytest.mark.parametrize("slices", [1, 4])
+def test_the_slices_add_up_to_the_whole_product(kind: str, slices: int) -> None:
+    seed, k = 11, 16 * slices
+    a = [[operand(np.array([row * k + i], dtype=np.uint32), seed) for i in range(k)] for row in range(64)]
+    b = operand(np.arange(64 * k, 64 * k + 256 * k, dtype=np.uint32), seed)
+    whole = rounded(np.array(a, dtype=np.float32).reshape(64, k), kind) @ rounded(b, kind).reshape(256, k).T
+    found = wgmma_products(kind, seed, slices)
+    assert found.shape == (slices, 64, 256)
+    assert np.allclose(found.sum(axis=0), whole, rtol=1e-12, atol=1e-9)
+    assert not np.allclose(found[0], whole) or slices == 1
+
+
+def test_zero_operands_give_a_zero_product() -> None:
+    assert not mma_product("F16", 0).any()
+    assert not wgmma_products("BF16", 0, 4).any()
