@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from gpuprobe import arch, cache, device, nvrtc, sass
+from gpuprobe import arch, cache, device, sass
+from gpuprobe.build import nvrtc
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.gpu import nvml, software
 from gpuprobe.gpu.nvml import Nvml

@@ -15,17 +15,17 @@ from functools import cache as memoise
 from pathlib import Path
 from typing import Literal, Protocol
 
-from gpuprobe import cache, chains
-from gpuprobe.chains import Chain
-from gpuprobe.opcodes import is_arithmetic, is_move, listed, matches, matches_any, pipe
-from gpuprobe.sass import Function, Instruction, disassemble, disassemble_many, nvdisasm_version
+from gpuprobe import cache
+from gpuprobe.sass import Function, Instruction, chains, disassemble, disassemble_many, nvdisasm_version
+from gpuprobe.sass.chains import Chain
+from gpuprobe.sass.opcodes import is_arithmetic, is_move, listed, matches, matches_any, pipe
 
 __all__ = ["FORBIDDEN", "Chain", "Expect", "Job", "Verdict", "check", "check_cached", "check_many"]
 
 Label = Literal["native", "emulated"]
 
 FORBIDDEN = ("LDL", "STL", "CALL")
-_SOURCES = ("gate", "chains", "opcodes", "registers", "sass", "elf")
+_SOURCES = ("gate.py", "sass/__init__.py", "sass/chains.py", "sass/opcodes.py", "sass/registers.py", "sass/elf.py")
 _LEAVES = ("EXIT", "RET", "BRX", "BRXU", "JMX", "JMXU")
 
 
@@ -294,7 +294,7 @@ def _key(data: bytes, job: Job) -> str:
 def _version() -> str:
     """Digest of the gate's own source, so that no verdict outlives the rules that gave it."""
     folder = Path(__file__).parent
-    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _SOURCES)).hexdigest()
 
 
 def _loaded(key: str) -> Verdict | None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuprobe import cache, nvrtc, workers
-from gpuprobe.build import Cubin, Job, build_many, compile_cubin
+from gpuprobe import cache
+from gpuprobe.build import Cubin, Job, build_many, compile_cubin, nvrtc, workers
 from gpuprobe.errors import Exit, GpuprobeError
 
 CHECKOUT = Path(__file__).parent.parent
@@ -193,7 +193,7 @@ def test_workers_that_cannot_start_are_given_up(monkeypatch):
 def test_an_interrupt_kills_the_workers_and_starts_no_others():
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from gpuprobe import nvrtc, workers\n"
+        "from gpuprobe.build import nvrtc, workers\n"
         "answers = workers._answers\n"
         "workers._answers = lambda units, pool: print('begun', flush=True) or answers(units, pool)\n"
         "source = 'extern \"C\" __global__ void kernel(float* x) { x[0] = 1.0f; }'\n"

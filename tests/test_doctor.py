@@ -6,7 +6,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from fake_nvml import LIBRARY_NOT_FOUND, NO_PERMISSION, NOT_SUPPORTED, Fails, FakeNvml
 
-from gpuprobe import doctor, nvrtc, sass
+from gpuprobe import doctor, sass
+from gpuprobe.build import nvrtc
 from gpuprobe.cli import main
 from gpuprobe.doctor import Check, blocker, counter_permission, folder_check
 from gpuprobe.errors import GpuprobeError

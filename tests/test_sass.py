@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuprobe import elf, sass
+from gpuprobe import sass
 from gpuprobe.build import Cubin, Job, build_many
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.registers import effects, result_registers
-from gpuprobe.sass import NO_BARRIER, Control, Function, decode, disassemble, disassemble_many
+from gpuprobe.sass import NO_BARRIER, Control, Function, decode, disassemble, disassemble_many, elf
+from gpuprobe.sass.registers import effects, result_registers
 
 KERNELS = Path(__file__).parent / "kernels"
 SOURCES = {

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpuprobe import nvrtc
+from gpuprobe.build import nvrtc
+from gpuprobe.build.nvrtc import Unit
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.nvrtc import Unit
 
 Outcome = bytes | GpuprobeError
 
@@ -87,7 +87,7 @@ def _answers(units: Sequence[Unit], workers: _Workers) -> tuple[list[Outcome], s
     """What one worker answered before it ended, and why it ended (exit status and last line of its stderr)."""
     paths = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-m", "gpuprobe.nvrtc"]
+    command = [sys.executable, "-m", "gpuprobe.build.nvrtc"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as worker:
         workers.running.append(worker)

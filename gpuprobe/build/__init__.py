@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gpuprobe import cache, nvrtc
+from gpuprobe import cache
+from gpuprobe.build import nvrtc
+from gpuprobe.build.nvrtc import Unit
+from gpuprobe.build.workers import compile_units
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.nvrtc import Unit
-from gpuprobe.workers import compile_units
 
 Define = int | float | str
 

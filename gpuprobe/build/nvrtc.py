@@ -1,4 +1,4 @@
-"""CUDA C++ source to cubin by NVRTC, in this process; ``python -m gpuprobe.nvrtc`` is the same as a worker on a pipe.
+"""CUDA C++ source to cubin by NVRTC, in this process; ``python -m gpuprobe.build.nvrtc`` is a worker on a pipe.
 
 Uses cuda.bindings rather than cuda.core: it takes headers held in memory and loads in a quarter of the time. Neither a
 driver nor a toolkit is needed. Only cubins are asked for: PTX would be compiled by the driver of the day.

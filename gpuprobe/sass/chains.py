@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gpuprobe.opcodes import is_move, matches, matches_any
 from gpuprobe.sass import Instruction
+from gpuprobe.sass.opcodes import is_move, matches, matches_any
 
 _LOOP_ARITHMETIC = {"R2UR"} | {
     f"{unit}{stem}"

@@ -20,9 +20,9 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from gpuprobe import elf
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.registers import Effects, effects
+from gpuprobe.sass import elf
+from gpuprobe.sass.registers import Effects, effects
 
 NO_BARRIER = 7
 
