@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Protocol
 
 import gpuprobe
+from gpuprobe.build import Cubin
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.gate import Label, Verdict
 from gpuprobe.gpu.protocol import Gpu
 from gpuprobe.gpu.replay import ReplayGpu, series_key
 from gpuprobe.journal import Journal, digest, exclusive, state_dir
 from gpuprobe.judge import Result
-from gpuprobe.kernels import Kernels
+from gpuprobe.kernels import Kernel, Kernels, defines_key
 from gpuprobe.measure import PLANS, Plan, Watcher, measure
 from gpuprobe.probe import Mode, Probe
-from gpuprobe.record import Environment, Rejection, Run
+from gpuprobe.record import Environment, Params, Rejection, Run
 
 
 class Observer(Watcher, Protocol):
@@ -34,10 +36,26 @@ class Observer(Watcher, Protocol):
         ...
 
 
+Keep = Callable[[Run], None]
+STALE_S = 6 * 3600.0
+"""An interrupted campaign older than this is not gone on with: clocks, driver state and neighbours have changed."""
+
+
 def run_live(
-    gpu: Gpu, probes: Sequence[Probe], kernels: Kernels, mode: Mode, observer: Observer, *, fresh: bool = False
+    gpu: Gpu,
+    probes: Sequence[Probe],
+    kernels: Kernels,
+    mode: Mode,
+    observer: Observer,
+    *,
+    keep: Keep,
+    fresh: bool = False,
 ) -> Run:
-    """Measure ``probes`` on ``gpu``, going on from an interrupted campaign of the same probes."""
+    """Measure ``probes`` on ``gpu``, going on from an interrupted campaign of the same probes.
+
+    ``keep`` writes the finished run; only then is the journal removed, and the GPU's lock let go of. Interrupted at any
+    moment, the next call finds either the journal or the run.
+    """
     environment = gpu.environment()
     folder = state_dir()
     identity = _identity(gpu, environment, probes, mode)
@@ -47,15 +65,17 @@ def run_live(
         stack.enter_context(exclusive(folder / f"gpu-{digest(environment.gpu_uuid)}.lock", gpu.device.product))
         if fresh:
             path.unlink(missing_ok=True)
-        journal = Journal(path, identity)
-        stack.callback(journal.close, remove=False)
+        journal = _journal(path, identity)
+        stack.callback(lambda: journal.close(remove=False))
         now = datetime.now(UTC)
-        journal.start(
-            {"run_id": f"{gpu.device.name}-{now:%Y%m%dT%H%M%S}", "started_at": now.isoformat(timespec="seconds")}
-        )
+        run_id = f"{gpu.device.name}-{environment.gpu_uuid[:6]}-{now:%Y%m%dT%H%M%S}"
+        journal.start({"run_id": run_id, "started_at": now.isoformat(timespec="seconds")})
         warnings = _warnings(environment)
         if journal.finished:
-            warnings.append(f"{len(journal.finished)} probes were measured by an interrupted process before this one")
+            warnings.append(
+                f"{len(journal.finished)} probes were measured by an interrupted process that began at "
+                f"{journal.header['started_at']}"
+            )
         results = _measure_all(gpu, probes, kernels, PLANS[mode], journal, observer)
         run = Run(
             run_id=journal.header["run_id"],
@@ -70,13 +90,19 @@ def run_live(
             warnings=tuple(warnings),
             duration_s=time.perf_counter() - begin,
         )
+        keep(run)
+        path.unlink(missing_ok=True)
     return run
 
 
-def finish(run: Run, probes: Sequence[Probe], gpu: Gpu) -> None:
-    """Forget the journal of a run that has been written to its file."""
-    identity = _identity(gpu, gpu.environment(), probes, "quick" if run.mode == "quick" else "full")
-    (state_dir() / "journals" / f"{digest(repr(identity))}.jsonl").unlink(missing_ok=True)
+def _journal(path: Path, identity: Mapping[str, object]) -> Journal:
+    """The journal at ``path``, emptied where it is stale."""
+    journal = Journal(path, identity)
+    started = journal.header.get("started_at")
+    if started and (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds() > STALE_S:
+        journal.close(remove=True)
+        journal = Journal(path, identity)
+    return journal
 
 
 def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode, observer: Observer) -> Run:
@@ -89,7 +115,7 @@ def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode
             continue
         observer.begin(probe, index, len(probes))
         known = _rejected_points(recording, probe, mode)
-        result = measure(probe, kernels, gpu, PLANS[mode], recording.run_id, observer, known)
+        result = _replayed(probe, kernels, gpu, PLANS[mode], recording.run_id, observer, known)
         observer.end(probe, result, resumed=False)
         results.append(result)
     return Run(
@@ -105,6 +131,46 @@ def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode
         warnings=recording.warnings,
         duration_s=recording.duration_s,
     )
+
+
+def _replayed(
+    probe: Probe,
+    kernels: Kernels,
+    gpu: ReplayGpu,
+    plan: Plan,
+    seed: str,
+    observer: Observer,
+    known: Sequence[Rejection],
+) -> Result:
+    """``measure`` on a recording, whose columns are data from a file: what an estimator cannot digest is damage."""
+    try:
+        return measure(probe, kernels, gpu, plan, seed, observer, known)
+    except (KeyError, ValueError, TypeError, ArithmeticError, IndexError) as error:
+        raise GpuprobeError(
+            f"the recorded samples of {probe.name} are damaged: {type(error).__name__}: {error}",
+            f"replay the others with --probe, or record again with: gpuprobe microbench --probe {probe.name}",
+        ) from error
+
+
+def recorded_kernels(recording: Run, probes: Sequence[Probe], mode: Mode) -> Kernels:
+    """The kernels that a recording was made with: their digests and labels; no compiler is needed to replay."""
+    kernels = {}
+    for probe in probes:
+        for defines in probe.builds(mode, recording.device):
+            held = [s for s in recording.series if s.probe == probe.name and defines.items() <= dict(s.params).items()]
+            if held:
+                cubin = Cubin(b"", held[0].kernel, recording.device.architecture, recording.environment.compiler)
+                label: Label | None = "emulated" if held[0].label == "emulated" else "native"
+                kernel = Kernel(probe.name, defines, cubin, Verdict(True, label, {}, ()))
+            else:
+                kernel = Kernel(probe.name, defines, None, Verdict.failed(_recorded_reason(recording, probe, defines)))
+            kernels[probe.name, defines_key(defines)] = kernel
+    return kernels
+
+
+def _recorded_reason(recording: Run, probe: Probe, defines: Params) -> str:
+    reasons = [one.reason for one in recording.rejections if one.probe == probe.name and one.params == defines]
+    return reasons[0] if reasons else "the recording holds no samples of it: its parameters have changed since"
 
 
 def _rejected_points(recording: Run, probe: Probe, mode: Mode) -> list[Rejection]:
@@ -131,7 +197,7 @@ def _measure_all(
         observer.begin(probe, index, len(probes))
         earlier = journal.finished.get(probe.name)
         result = earlier or _one(gpu, probe, kernels, plan, journal.header["run_id"], observer)
-        if earlier is None:
+        if earlier is None and result.measurements:  # what gave nothing is tried again by the next process
             journal.add(result)
         observer.end(probe, result, resumed=earlier is not None)
         results.append(result)

@@ -108,16 +108,16 @@ def period(axis: str, quantity: str, column: str = "seconds") -> Estimator:
         quantity=quantity,
         unit="s",
         x=lambda p: p.number(axis),
-        y=lambda p, s: s.seconds if column == "seconds" else s.values[column],
+        y=lambda p, s: s.seconds if column == "seconds" else s.values.get(column, 0.0),
     )
 
 
-def at(axis: str, value: Param, quantity: str, column: str) -> Estimator:
-    """A probe's own column in seconds, as it is, for the points at ``axis`` = ``value``."""
+def at(axis: str, value: Param, quantity: str, column: str, each: float = 1.0) -> Estimator:
+    """A probe's own column in seconds over ``each`` items, at ``axis`` = ``value``; 0 where the column is absent."""
 
     def estimate(round_: Round) -> list[Estimate]:
-        points = [point for point in round_ if point[axis] == value]
-        return [Estimate(quantity, p.without(), "s", round_[p].values[column], round_[p]) for p in points]
+        samples = [(point, sample) for point, sample in round_.items() if point[axis] == value]
+        return [Estimate(quantity, p.without(), "s", s.values.get(column, 0.0) / each, s) for p, s in samples]
 
     return estimate
 

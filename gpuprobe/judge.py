@@ -91,7 +91,7 @@ def judge(probe: Probe, log: Log, gpu: Gpu, rule: StopRule) -> Result:
         limit = _limit(probe, estimates[0], gpu, measurement)
         impossible = _impossible(measurement, limit)
         if impossible is None:
-            measurements.append(replace(measurement, limit=limit))
+            measurements.append(replace(measurement, limit=limit if probe.bound_is_reachable else None))
         else:
             log.reject(probe, measurement.params, impossible)
     return Result(probe.name, tuple(measurements), tuple(_series(probe, log)), tuple(log.rejections))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gpuprobe.estimate import Estimate, Point, Round
-from gpuprobe.gpu.protocol import Exhausted, Gpu, Job
+from gpuprobe.gpu.protocol import Exhausted, Gpu, Job, OutOfMemory
 from gpuprobe.judge import Log, Result, covers, judge
 from gpuprobe.kernels import Kernel, Kernels, defines_key
 from gpuprobe.probe import Mode, Probe
@@ -72,7 +72,8 @@ def measure(
     shuffle = random.Random(f"{seed}/{probe.name}")
     _warm(probe, log, gpu)
     begin = time.perf_counter()
-    while log.kernels and not _enough(log, plan, time.perf_counter() - begin):
+    replayed = gpu.source == "replay"  # the time that replaying takes must not decide how many samples are used
+    while log.kernels and not _enough(log, plan, 0.0 if replayed else time.perf_counter() - begin):
         try:
             taken = _round(probe, log, gpu, shuffle)
         except Exhausted:
@@ -92,8 +93,12 @@ def _warm(probe: Probe, log: Log, gpu: Gpu) -> None:
         return
     begin = time.perf_counter()
     for _ in range(WARM_ROUNDS):
-        for point, kernel in log.kernels.items():
-            gpu.run(_job(probe, point, kernel, seed=1))
+        for point, kernel in list(log.kernels.items()):
+            try:
+                gpu.run(_job(probe, point, kernel, seed=1))
+            except OutOfMemory as error:
+                log.reject(probe, dict(point.params), str(error))
+                del log.kernels[point]
     while log.kernels and (time.perf_counter() - begin) * 1e3 < probe.warm_ms:
         point, kernel = next(iter(log.kernels.items()))
         gpu.run(_job(probe, point, kernel, seed=1))

@@ -74,7 +74,8 @@ class Probe:
 
     ``expect`` gives the SASS gate's demands for a set of defines (None: no timed region, only the forbidden opcodes
     are looked for); ``estimate`` turns a round of samples into estimates; ``bound`` is the physical limit of an
-    estimate at the measured SM clock; ``check`` compares what the kernel computed (``out`` as bytes, and the seed)
+    estimate at the measured SM clock (``bound_is_reachable`` False: that of something beside it, and no share of it is
+    shown); ``check`` compares what the kernel computed (``out`` as bytes, and the seed)
     with the host and returns a reason or None; ``reduce`` turns ``out`` into further columns; ``prepare`` names the
     kernel that fills the working set; ``method`` says what a sample is: one kernel timed by its own clocks, or many
     launches by stream or by graph; ``best_over`` names axes that are searched, of which a table shows the best;
@@ -103,6 +104,7 @@ class Probe:
     check: Check | None = None
     reduce: Reduce | None = None
     bound: Bound | None = None
+    bound_is_reachable: bool = True
     published: Sequence[Published] = ()
     noise: Mapping[str, float] = field(default_factory=dict)
     keep: Callable[[Params], bool] | None = None

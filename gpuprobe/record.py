@@ -19,6 +19,7 @@ from typing import Any, Literal
 from gpuprobe.errors import Exit, GpuprobeError
 
 SCHEMA = 1
+SMALLEST, LARGEST = 1e-30, 1e30
 
 Origin = Literal["driver", "datasheet", "measured", "published"]
 Source = Literal["live", "replay", "synthetic"]
@@ -300,7 +301,12 @@ def _run(document: Mapping[str, Any]) -> Run:
 def measurement_from(row: Mapping[str, Any]) -> Measurement:
     """A Measurement from its JSON object; extra keys that readers may meet (``n``, ``published``) are left out."""
     known = _checked(Measurement, row)
-    return Measurement(**{**known, "samples": _numbers(row["samples"]), "flags": _texts(row["flags"])})
+    measurement = Measurement(**{**known, "samples": _numbers(row["samples"]), "flags": _texts(row["flags"])})
+    if not measurement.low <= measurement.value <= measurement.high:
+        raise ValueError(f"{measurement.name}: {measurement.value} is outside its own interval")
+    if not SMALLEST < measurement.value < LARGEST:
+        raise ValueError(f"{measurement.name}: {measurement.value} {measurement.unit} is no measured quantity")
+    return measurement
 
 
 def rejection_from(row: Mapping[str, Any]) -> Rejection:

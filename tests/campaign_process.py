@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import asdict
 
-from recording import Watching, chain_model, chain_probe, gpu_of, kernels_of
+from recording import Watching, chain_model, chain_probe, gpu_of, kernels_of, unkept
 
 from gpuprobe import campaign
 from gpuprobe.gpu.protocol import Job, Outcome
@@ -30,7 +30,7 @@ def main(hang: str) -> None:
     gpu.run = run  # type: ignore[method-assign]
     probes = [chain_probe(name) for name in ("one", "two", "three", "four")]
     watching = Watching()
-    done = campaign.run_live(gpu, probes, kernels_of(probes, "quick"), "quick", watching)
+    done = campaign.run_live(gpu, probes, kernels_of(probes, "quick"), "quick", watching, keep=unkept)
     shown = {
         "measured": watching.measured,
         "resumed": watching.resumed,

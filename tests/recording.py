@@ -109,6 +109,10 @@ class ComputingGpu(SyntheticGpu):
         return Outcome(super().run(job).sample, self._out(job))
 
 
+def unkept(run: Run) -> None:
+    """Keeps a finished run nowhere."""
+
+
 class Watching:
     """An observer that writes down what it is told."""
 

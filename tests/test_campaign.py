@@ -23,6 +23,7 @@ from recording import (
     kernels_of,
     numbers_of,
     through_file,
+    unkept,
     verdict,
 )
 
@@ -67,7 +68,8 @@ def run(
 ) -> Run:
     probes = PROBES if probes is None else probes
     gpu = gpu or gpu_of(chain_model(4.0, 0.001, 7))
-    return campaign.run_live(gpu, probes, kernels_of(probes, "quick"), "quick", watching or Watching(), **options)
+    watching = watching or Watching()
+    return campaign.run_live(gpu, probes, kernels_of(probes, "quick"), "quick", watching, keep=unkept, **options)
 
 
 def journals(state: Path) -> list[Path]:
@@ -96,7 +98,7 @@ def test_a_run_holds_what_its_probes_gave_and_where() -> None:
 def test_a_failed_gate_and_a_failed_launch_are_rejections_and_the_rest_is_measured() -> None:
     kernels = kernels_of(PROBES, "quick", verdicts=lambda p, d: verdict("no FFMA" if p.name == "one" else ""))
     gpu = Stopping("three", lambda: GpuprobeError("three failed on the GPU", "report it", Exit.CHECK_FAILED))
-    done = campaign.run_live(gpu, PROBES, kernels, "quick", Watching())
+    done = campaign.run_live(gpu, PROBES, kernels, "quick", Watching(), keep=unkept)
     assert [m.name for m in done.measurements] == ["two", "four"]
     assert {(r.probe, r.reason.split(" (")[0]) for r in done.rejections} == {
         ("one", "no FFMA"),
@@ -128,7 +130,7 @@ def test_interrupted_inside_a_probe_it_keeps_the_finished_ones_and_goes_on(state
     assert (watching.resumed, watching.measured) == (["one", "two"], ["three", "four"])
     assert [m.name for m in done.measurements] == list(NAMES)
     assert any("2 probes were measured by an interrupted process" in warning for warning in done.warnings)
-    assert len(journals(state)) == 1
+    assert journals(state) == []
 
 
 def test_going_on_keeps_the_samples_and_the_name_of_the_run(state: Path) -> None:
@@ -167,16 +169,37 @@ def test_fresh_forgets_what_an_interrupted_run_has_measured() -> None:
     assert (watching.resumed, watching.measured) == ([], list(NAMES))
 
 
-def test_a_finished_run_is_forgotten_once_it_is_written(state: Path, tmp_path: Path) -> None:
+def test_the_journal_lasts_until_the_run_is_kept_and_no_longer(state: Path, tmp_path: Path) -> None:
+    def keep(done: Run) -> None:
+        assert len(journals(state)) == 1
+        write_run(done, tmp_path / "run.json")
+
     gpu = gpu_of(chain_model())
-    done = run(gpu)
-    write_run(done, tmp_path / "run.json")
-    assert len(journals(state)) == 1
-    campaign.finish(done, PROBES, gpu)
+    campaign.run_live(gpu, PROBES, kernels_of(PROBES, "quick"), "quick", Watching(), keep=keep)
     assert journals(state) == []
     watching = Watching()
     run(gpu, watching=watching)
     assert watching.resumed == []
+
+
+def test_a_run_that_could_not_be_kept_is_not_measured_again(state: Path) -> None:
+    def refuse(done: Run) -> None:
+        raise GpuprobeError("no space")
+
+    gpu = gpu_of(chain_model())
+    with pytest.raises(GpuprobeError, match="no space"):
+        campaign.run_live(gpu, PROBES, kernels_of(PROBES, "quick"), "quick", Watching(), keep=refuse)
+    watching = Watching()
+    run(gpu, watching=watching)
+    assert (watching.resumed, watching.measured) == (list(NAMES), [])
+
+
+def test_a_journal_of_yesterday_is_not_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted_in("three")
+    monkeypatch.setattr(campaign, "STALE_S", -1.0)
+    watching = Watching()
+    run(watching=watching)
+    assert (watching.resumed, watching.measured) == ([], list(NAMES))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +234,9 @@ def test_other_probes_and_another_mode_begin_anew() -> None:
     interrupted_in("three")
     for probes, mode in ((PROBES[:3], "quick"), (PROBES, "full")):
         watching = Watching()
-        campaign.run_live(gpu_of(chain_model()), probes, kernels_of(probes), mode, watching)  # type: ignore[arg-type]
+        campaign.run_live(  # type: ignore[arg-type]
+            gpu_of(chain_model()), probes, kernels_of(probes), mode, watching, keep=unkept
+        )
         assert watching.resumed == []
 
 
@@ -298,7 +323,7 @@ def test_a_replay_of_a_replay_is_the_same() -> None:
 def test_what_a_live_run_computed_is_not_checked_again_in_a_replay() -> None:
     probe = chain_probe(check=lambda point, seed, out: None if out == b"good" else "bad")
     gpu = ComputingGpu(chain_model(), lambda job: b"good")
-    done = campaign.run_live(gpu, [probe], kernels_of([probe], "quick"), "quick", Watching())
+    done = campaign.run_live(gpu, [probe], kernels_of([probe], "quick"), "quick", Watching(), keep=unkept)
     again = campaign.replay(through_file(done), [probe], kernels_of([probe], "quick"), "quick", Watching())
     assert (numbers_of(again), again.rejections) == (numbers_of(done), ())
 

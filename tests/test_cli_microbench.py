@@ -83,6 +83,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeGpu]]:
     """A GPU after all."""
     monkeypatch.setattr(nvml, "devices", lambda: (nvml.Device(0, "NVIDIA H100 80GB HBM3", "GPU-0", "sm_90"),))
     monkeypatch.setattr(real, "RealGpu", FakeGpu)
+    monkeypatch.setattr(real, "cupy_module", lambda: None)
     FakeGpu.broken, FakeGpu.opened, FakeGpu.spec = {}, [], h100()
     yield FakeGpu
     FakeGpu.broken = {}

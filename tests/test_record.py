@@ -47,16 +47,15 @@ ROOT = Path(__file__).resolve().parent.parent
 texts = st.text(max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 params = st.dictionaries(texts, st.one_of(st.integers(-(2**53), 2**53), numbers, texts), max_size=3)
+positive = st.floats(1e-20, 1e20)
 measurements = st.builds(
-    Measurement,
+    lambda interval, **others: Measurement(low=interval[0], value=interval[1], high=interval[2], **others),
+    st.tuples(positive, positive, positive).map(sorted),
     name=texts,
     quantity=texts,
     params=params,
     unit=texts,
     samples=st.lists(numbers, max_size=4).map(tuple),
-    value=numbers,
-    low=numbers,
-    high=numbers,
     sm_clock_hz=st.none() | numbers,
     power_w=st.none() | numbers,
     limit=st.none() | numbers,

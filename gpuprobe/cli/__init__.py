@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": ("gpuprobe.cli.explain", "Say what a probe measures, and how."),
     "sweep": ("gpuprobe.cli.sweep", "Measure data sets on this GPU: GEMMs in three regimes."),
     "trace": ("gpuprobe.cli.trace", "Record, analyse, compare and convert traces of GPU programs."),
+    "report": ("gpuprobe.cli.report", "Write one self-contained HTML page about runs and traces."),
     "compare": ("gpuprobe.cli.compare", "Compare two runs, or a run with the published values."),
 }
 """Command → (module that holds it as ``command``, one line of help)."""

@@ -60,6 +60,10 @@ def command(
 
     if sum((live, build_only, recording is not None)) > 1:
         raise click.UsageError("--live, --build-only and --replay exclude each other")
+    if list_only and (live or build_only or recording is not None or fresh or output is not None):
+        raise click.UsageError("--list goes with --arch, --probe and --json only")
+    if fresh and (build_only or recording is not None):
+        raise click.UsageError("--fresh is for measuring: it does not go with --build-only or --replay")
     probes = select(patterns)
     architecture = arch.parse(arch_name) if arch_name else None
     if list_only:
@@ -115,7 +119,7 @@ def _gpu(index: int, architecture: Architecture | None, *, insist: bool) -> tupl
     """The GPU to measure, or None and why not; a GPU that is there but cannot be measured is an error."""
     from gpuprobe import arch
     from gpuprobe.gpu import nvml
-    from gpuprobe.gpu.real import RealGpu
+    from gpuprobe.gpu.real import RealGpu, cupy_module
 
     try:
         found = nvml.devices()
@@ -127,6 +131,14 @@ def _gpu(index: int, architecture: Architecture | None, *, insist: bool) -> tupl
         if insist:
             raise GpuprobeError("no GPU here", "see what is missing with: gpuprobe doctor", Exit.MACHINE_LACKS)
         return None, "no GPU here"
+    if architecture is not None and all(one.architecture != architecture.name for one in found) and not insist:
+        return None, f"the GPU here is {found[0].name} ({found[0].architecture}), not {architecture.name}"
+    try:
+        cupy_module()
+    except GpuprobeError as error:
+        if insist:
+            raise
+        return None, f"{found[0].name} is here, but {error.message}: {error.hint}"
     gpu = RealGpu(index)
     here = arch.parse(gpu.device.architecture)
     if architecture is None or here.name == architecture.name:
@@ -158,6 +170,9 @@ def _build(probes: Sequence[Probe], architecture: Architecture, mode: Mode, devi
     with Progress() as progress:
         progress.update(f"building {len(probes)} probes for {architecture.target}")
         kernels = build_kernels(probes, architecture, mode, device)
+    if all(kernel.cubin is None for kernel in kernels.values()):
+        note(f"not built here: {next(iter(kernels.values())).verdict.reasons[0]}")
+        return kernels
     failed = sum(not kernel.ok for kernel in kernels.values())
     note(
         f"built {len(kernels)} kernels of {len(probes)} probes for {architecture.target} in "
@@ -195,13 +210,17 @@ def _live(gpu: RealGpu, probes: Sequence[Probe], mode: Mode, show: _Show, *, fre
     environment = gpu.environment()
     show.headline(f"Measuring {gpu.device.product}, driver {environment.driver}, {mode}: {len(chosen)} probes")
     with Progress() as progress:
-        run = campaign.run_live(gpu, chosen, kernels, mode, _Observer(progress), fresh=fresh)
-    kept = campaign.default_path(run)
-    write_run(run, kept)
-    code = show.run(run, chosen)
-    campaign.finish(run, chosen, gpu)
-    note(f"raw samples kept in {kept} ({run.duration_s:.0f} s of measuring)")
-    return code
+        run = campaign.run_live(
+            gpu,
+            chosen,
+            kernels,
+            mode,
+            _Observer(progress),
+            keep=lambda run: write_run(run, campaign.default_path(run)),
+            fresh=fresh,
+        )
+    note(f"raw samples kept in {campaign.default_path(run)} ({run.duration_s:.0f} s of measuring)")
+    return show.run(run, chosen)
 
 
 def _without_gpu(probes: Sequence[Probe], architecture: Architecture, mode: Mode | None, show: _Show, why: str) -> Exit:
@@ -248,7 +267,8 @@ def _replay(
         f"Replaying the recording of {recording.device.product}, driver {recording.environment.driver}, "
         f"taken {recording.started_at[:10]} ({why})"
     )
-    kernels = _build(chosen, here, chosen_mode, recording.device)
+    _build(chosen, here, chosen_mode, recording.device)  # today's kernels are looked at, the recorded ones replayed
+    kernels = campaign.recorded_kernels(recording, chosen, chosen_mode)
     with Progress() as progress:
         run = campaign.replay(recording, chosen, kernels, chosen_mode, _Observer(progress))
     return show.run(run, chosen)

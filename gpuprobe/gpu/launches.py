@@ -17,8 +17,13 @@ HOLD_NS = 500_000
 HOLD_NS_PER_LAUNCH = 12_000
 BATCH = 64
 GRAPH_CALLS = 8
+TRIES = 3
 
 Call = Callable[[], object]
+
+
+class HostTooSlow(GpuprobeError):  # noqa: N818 - a condition of the host
+    """The host did not queue the launches while the stream was held."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,16 @@ def time_launches(stream: Any, kernels: Kernels, out: Any, count: int, method: M
     return LaunchTiming(max(api_s - call_s, 0.0), call_s, drain_s)
 
 
+def time_launches_again(stream: Any, kernels: Kernels, out: Any, count: int, method: Method) -> LaunchTiming:
+    """``time_launches``, tried up to TRIES times: a host is now and then held up for longer than the holding kernel."""
+    for _ in range(TRIES - 1):
+        try:
+            return time_launches(stream, kernels, out, count, method)
+        except HostTooSlow:
+            continue
+    return time_launches(stream, kernels, out, count, method)
+
+
 def _behind_hold(
     stream: Any, kernels: Kernels, out: Any, hold_ns: int, queue: Callable[[], float]
 ) -> tuple[float, float]:
@@ -83,7 +98,7 @@ def _behind_hold(
     kernels.stamp((1,), (1,), _arguments(out, 0))
     stream.synchronize()
     if not held_back:
-        raise GpuprobeError(
+        raise HostTooSlow(
             "queueing the launches took the host longer than the holding kernel ran",
             "run again on a less busy host",
             Exit.CHECK_FAILED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from gpuprobe.errors import GpuprobeError
 from gpuprobe.gpu.nvml import Nvml, Reading
 
 PERIOD_S = 0.02
@@ -15,12 +16,15 @@ class Monitor:
     def __init__(self, nvml: Nvml) -> None:
         self._nvml = nvml
         self._latest = nvml.read()
+        self._error: GpuprobeError | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="gpuprobe-nvml", daemon=True)
         self._thread.start()
 
     def latest(self) -> Reading:
-        """The newest reading."""
+        """The newest reading; the error of the thread where it failed: an old reading must not stand for a new one."""
+        if self._error is not None:
+            raise self._error
         return self._latest
 
     def close(self) -> None:
@@ -30,4 +34,8 @@ class Monitor:
 
     def _poll(self) -> None:
         while not self._stop.wait(PERIOD_S):
-            self._latest = self._nvml.read()
+            try:
+                self._latest = self._nvml.read()
+            except GpuprobeError as error:
+                self._error = error
+                return

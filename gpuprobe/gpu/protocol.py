@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from gpuprobe.errors import GpuprobeError
 from gpuprobe.estimate import Method, Point
 from gpuprobe.record import DeviceSpec, Environment, Sample, Source
 
@@ -38,6 +39,10 @@ class Outcome:
 
 class Exhausted(Exception):  # noqa: N818 - a normal end, not an error
     """A recording holds no further sample of the configuration asked for."""
+
+
+class OutOfMemory(GpuprobeError):  # noqa: N818 - CUDA's own name for it
+    """The GPU has not the memory that a job's working set needs: that configuration has no result, others may."""
 
 
 class Gpu(Protocol):

@@ -14,7 +14,7 @@ from gpuprobe.estimate import Point
 from gpuprobe.gpu import launches
 from gpuprobe.gpu.monitor import Monitor
 from gpuprobe.gpu.nvml import Nvml
-from gpuprobe.gpu.protocol import Job, Outcome
+from gpuprobe.gpu.protocol import Job, Outcome, OutOfMemory
 from gpuprobe.gpu.surroundings import environment_of
 from gpuprobe.record import DeviceSpec, Environment, Number, Sample, Source
 
@@ -132,7 +132,7 @@ class RealGpu:
                 f"{job.probe} failed on the GPU: {error}", "report it with: gpuprobe doctor --json", Exit.CHECK_FAILED
             ) from error
         except cupy.cuda.memory.OutOfMemoryError as error:
-            raise GpuprobeError(
+            raise OutOfMemory(
                 f"{job.probe} needs {job.point.data_bytes / 2**30:.1f} GiB of GPU memory: {error}",
                 "free the GPU (nvidia-smi shows who uses it)",
                 Exit.MACHINE_LACKS,
@@ -213,7 +213,7 @@ class RealGpu:
         """Many launches of an empty kernel behind one that holds the stream, so that the host cannot be the limit."""
         kernels = launches.Kernels.of({name: self._function(job, name) for name in ("nothing", "hold", "stamp")})
         out = self._cupy.zeros(4, dtype=self._cupy.uint64)
-        timing = launches.time_launches(self._stream, kernels, out, _count(job.point), job.method)
+        timing = launches.time_launches_again(self._stream, kernels, out, _count(job.point), job.method)
         values = {"api_s": timing.api_s, "call_s": timing.call_s}
         return self._with_state(Sample(0.0, 0.0, timing.drain_s, 0.0, 0.0, values=values))
 

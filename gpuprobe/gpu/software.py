@@ -42,11 +42,11 @@ def cupy_devices() -> int:
 
 def cupti_library() -> Library:
     """The CUPTI that a trace would load (wheel, conda, system or toolkit); GpuprobeError where none loads."""
-    from cuda import pathfinder
-
     try:
+        from cuda import pathfinder
+
         loaded = pathfinder.load_nvidia_dynamic_lib("cupti")
-    except (RuntimeError, OSError) as error:  # DynamicLibNotFoundError is a RuntimeError
+    except (ImportError, RuntimeError, OSError) as error:  # DynamicLibNotFoundError is a RuntimeError
         raise GpuprobeError("libcupti is not found", exit_code=Exit.MACHINE_LACKS) from error
     version = ctypes.c_uint32(0)
     if ctypes.CDLL(loaded.abs_path).cuptiGetVersion(ctypes.byref(version)) != 0:

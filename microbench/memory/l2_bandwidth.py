@@ -65,6 +65,7 @@ PROBE = Probe(
     expect=expect,
     estimate=rate(moved, "B/s"),
     bound=bounds.l1_port,
+    bound_is_reachable=False,
     check=check,
     out_words=1 << 19,
     best_over=("BLOCKS",),

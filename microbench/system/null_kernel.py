@@ -1,14 +1,15 @@
 """Cost of launching an empty kernel on a stream: what the call takes on the host, what the device takes for each.
 
 Method: a holding kernel occupies the stream while the host queues the launches, so that the host is never the limit.
-``api`` is the time inside cuLaunchKernel for each launch, from the fastest batch of 64 of each sample (the cost of a
-foreign call, measured on a C function that does nothing, taken off); ``period`` is the device's time for each further
-queued kernel, by globaltimer, from the end of the holding kernel to a stamp behind the last: launch, run and drain of
-a kernel of one thread. Both are slopes over the number of launches. Pitfalls: one number for all of them (1.5 to 2.3
-us published for one chip); beyond 1,024 queued launches the call waits.
+``period`` is the device's time for each further queued kernel, by globaltimer, from the end of the holding kernel to a
+stamp behind the last (slope over the number of launches): launch, run and drain of a kernel of one thread. ``api`` is
+the time inside cuLaunchKernel for each of 512 launches, from the fastest of eight batches of 64, less the cost of a
+foreign call to getppid (column call_s of the raw samples; about 1 us, a system call included, so the true cost lies
+between api and api + call). Pitfalls: one number for all of them (1.5 to 2.3 us published for one chip); beyond 1,024
+queued launches the call waits.
 """
 
-from gpuprobe.estimate import every, period
+from gpuprobe.estimate import at, every, period
 from gpuprobe.probe import Launch, Probe, Published
 
 PROBE = Probe(
@@ -18,7 +19,7 @@ PROBE = Probe(
     axes={"LAUNCHES": [128, 512]},
     launch=Launch(),
     method="stream",
-    estimate=every(period("LAUNCHES", "period"), period("LAUNCHES", "api", "api_s")),
+    estimate=every(period("LAUNCHES", "period"), at("LAUNCHES", 512, "api", "api_s", each=512)),
     entry="nothing",
     noise={"period": 0.04, "api": 0.02},
     published=[

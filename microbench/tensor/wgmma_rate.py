@@ -2,10 +2,12 @@
 
 Method: GROUPS warpgroups an SM, each issuing batches of CHAIN wgmmas over four k slices into one set of accumulators;
 the slope over two numbers of passes cancels the fill of shared memory and the start. ``rate`` is multiply-adds per
-cycle of an SM, ``throughput`` FLOP/s of wall time at the clock of that moment. Samples last a few milliseconds after
-WARM_MS of the same work, so that the power limit acts as it does in a long GEMM; zero operands draw less power and
-clock higher: both are given with their power. Pitfalls: name-plate clocks; event times that hold the fill; results on
-zeros only. Expected on H100 SXM: 976 TFLOP/s zero, 902 random; at 2048 FMA/cycle/SM the clock explains both.
+cycle of an SM, ``throughput`` FLOP/s of wall time at the clock of that moment. Samples last 2 to 7
+milliseconds, shuffled, after half a second of the same work: shorter than a tick of the power sensor, so the power
+beside them is the mean of the whole round, zeros and random together, and the clock that of a burst, not of a long
+GEMM at the power limit. Zero operands clock higher. Pitfalls: name-plate clocks; event times that hold the fill;
+results on zeros only. Expected on H100 SXM: 976 TFLOP/s zero, 902 random, at clocks that were not stated; this card
+gives 2048 FMA/cycle/SM at 1845 and 1795 MHz.
 """
 
 import numpy as np

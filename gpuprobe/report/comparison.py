@@ -1,0 +1,61 @@
+"""Run to run: the verdicts of gpuprobe.compare with the noise that the probes declare."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gpuprobe.compare import Comparison, compare
+from gpuprobe.floors import declared
+from gpuprobe.record import Run
+from gpuprobe.report.format import params, quantity
+from gpuprobe.report.tables import Cell, Table, plain
+
+_COLUMNS = (
+    ("probe", False),
+    ("quantity", False),
+    ("parameters", False),
+    ("a", True),
+    ("b", True),
+    ("b / a", True),
+    ("interval", False),
+    ("verdict", False),
+    ("flags", False),
+)
+_CLASSES = {"SLOWER": "bad", "FASTER": "good"}
+
+
+class ComparisonView:
+    """Run ``b`` beside run ``a``; ``number`` keeps the ids of several comparisons in one page apart."""
+
+    def __init__(self, a: Run, b: Run, number: int) -> None:
+        self.a, self.b, self.number = a, b, number
+        self.comparison: Comparison = compare(a, b, floors=declared(a))
+
+    def verdicts(self) -> list[tuple[str, int]]:
+        """Verdicts of the rows as measured, and their number, most first."""
+        return Counter(str(row.verdict) for row in self.comparison.rows if row.domain == "native").most_common()
+
+    def table(self) -> Table:
+        """Every row in the unit it was measured in."""
+        rows = [
+            (
+                row.name,
+                row.quantity,
+                params(row.params),
+                Cell(quantity(row.value_a, row.unit), row.value_a),
+                Cell(quantity(row.value_b, row.unit), row.value_b),
+                Cell(f"{row.ratio:.4f}", row.ratio),
+                f"{row.low:.4f} to {row.high:.4f}",
+                Cell(str(row.verdict), class_=_CLASSES.get(str(row.verdict), "")),
+                " ".join(row.flags),
+            )
+            for row in self.comparison.rows
+            if row.domain == "native"
+        ]
+        return plain(f"comparison-{self.number}", f"{self.b.run_id} beside {self.a.run_id}", _COLUMNS, rows)
+
+    def surroundings(self) -> Table | None:
+        """What differs around the two runs; None where nothing does."""
+        rows = [(key, str(a), str(b)) for key, (a, b) in self.comparison.environment_diff.items()]
+        columns = (("what", False), ("a", False), ("b", False))
+        return plain(f"surroundings-{self.number}", "What differs around the runs", columns, rows) if rows else None

@@ -1,0 +1,92 @@
+"""Ratios with their intervals, one line each: two runs, or a run and published values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gpuprobe.compare import Comparison
+from gpuprobe.published import Agreement
+from gpuprobe.report.axes import Frame, Scale, nice_ticks
+from gpuprobe.report.format import label
+from gpuprobe.report.run_view import RunView
+from gpuprobe.report.svg import Picture, circle, line, picture, rect, text
+
+PITCH, HEAD = 32, 8
+MOST = 24
+CLASSES = {"FASTER": "s3", "SLOWER": "s4", "OUTSIDE": "s4", "WITHIN": "s3", "DIFFERENT": "s2"}
+"""Verdict → colour; the others are grey. The verdict also stands in words beside each line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A ratio with its interval, and the band around 1 that counts as no difference."""
+
+    label: str
+    verdict: str
+    ratio: float
+    low: float
+    high: float
+    band: float = 0.0
+
+
+def forest(title: str, description: str, rows: Sequence[Line], axis: str) -> Picture:
+    """A picture of ratios around 1."""
+    frame = Frame(height=HEAD + PITCH * len(rows) + 46, left=4, right=16)
+    ends = [end for row in rows for end in (row.low, row.high, 1 - row.band, 1 + row.band)]
+    reach = max(0.01, *(abs(end - 1) for end in ends)) * 1.05
+    x = frame.x(1 - reach, 1 + reach)
+    ticks = [(value, f"{value:.4g}") for value in nice_ticks(x.low, x.high, 6)]
+    marks = [*frame.x_axis(x, ticks, axis), line(x(1), HEAD, x(1), frame.height - frame.bottom, "mark")]
+    marks += [mark for index, row in enumerate(rows) for mark in _line(row, HEAD + index * PITCH, x, frame)]
+    return picture(title, description, frame.height, marks)
+
+
+def _line(row: Line, top: float, x: Scale, frame: Frame) -> Iterator[Markup]:
+    class_ = CLASSES.get(row.verdict, "s0")
+    base = top + 22
+    if row.band:
+        yield rect(x(1 - row.band), base - 5, x(1 + row.band) - x(1 - row.band), 10, "track")
+    yield text(row.label, frame.left, top + 12, "halo")
+    yield text(f"{row.ratio:.4f} {row.verdict}", frame.width, top + 12, "halo muted", "end")
+    yield line(x(row.low), base, x(row.high), base, f"line {class_}")
+    yield circle(x(row.ratio), base, 3.4, f"dot {class_}", f"{row.ratio:.4f} ({row.low:.4f} to {row.high:.4f})")
+
+
+def of_comparison(comparison: Comparison) -> Picture | None:
+    """The rows of a comparison that lie farthest from 1, in the unit they were measured in."""
+    native = [row for row in comparison.rows if row.domain == "native"]
+    shown = sorted(native, key=lambda row: -abs(row.ratio - 1))[:MOST]
+    if not shown:
+        return None
+    rows = [
+        Line(label(row.name, row.quantity, row.params), str(row.verdict), row.ratio, row.low, row.high) for row in shown
+    ]
+    title = f"The {len(rows)} rows that differ most"
+    said = f"Largest: {rows[0].label} at {rows[0].ratio:.4f}."
+    return forest(f"{title}, {comparison.b_id} over {comparison.a_id}", said, rows, "ratio b / a")
+
+
+def of_published(view: RunView) -> Picture | None:
+    """Ours over values published for this product, or else for its chip, with the tolerance; None without any."""
+    own = [row for row in view.published if row.match == "device"]
+    shown = (own or view.published)[:MOST]
+    if not shown:
+        return None
+    rows = [
+        Line(
+            label(row.name, row.quantity, view.kept(row.name, row.params)),
+            str(row.verdict),
+            row.ratio,
+            row.low,
+            row.high,
+            row.tolerance,
+        )
+        for row in shown
+    ]
+    within = sum(row.verdict is Agreement.WITHIN for row in shown)
+    where = view.run.device.name if own else f"the chip {view.run.device.chip}"
+    said = f"{within} of {len(rows)} lie within their tolerance."
+    return forest(f"Ours over values published for {where}", said, rows, "ratio")

@@ -1,0 +1,68 @@
+"""Numbers, units and parameters as text for people; the same forms as on the command line."""
+
+from __future__ import annotations
+
+from gpuprobe.record import Measurement, Params
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+_SCALED = ("s", "B", "FLOP", "FMA", "op", "J", "W", "Hz")
+_SIZES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
+NONE = "–"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value to four digits with its unit, by SI prefix where the unit is SI: ``3.012 TB/s``, ``4.021 cycle``."""
+    head, *divisors = unit.split("/")
+    if head not in _SCALED or "cycle" in divisors or value == 0:
+        return f"{value:.4g} {unit}"
+    scale, prefix = next((row for row in _PREFIXES if abs(value) >= row[0] * 0.99995), _PREFIXES[-1])
+    return f"{value / scale:.4g} {prefix}{unit}"
+
+
+def seconds(value_ns: float | None) -> str:
+    """A time given in nanoseconds, as ``12.3 µs``; a dash for None."""
+    return NONE if value_ns is None else quantity(value_ns * 1e-9, "s")
+
+
+def share(value: float | None) -> str:
+    """A fraction as a percentage with one decimal; a dash for None."""
+    return NONE if value is None else f"{value:.1%}"
+
+
+def size(value: int) -> str:
+    """Bytes by the largest binary unit that fits exactly: ``16 MiB``; the plain number where none does."""
+    for shift, unit in _SIZES:
+        if value >= 1 << shift and value % (1 << shift) == 0:
+            return f"{value >> shift} {unit}"
+    return str(value)
+
+
+def params(values: Params) -> str:
+    """Parameters in one line; sizes in binary units."""
+    return " ".join(
+        f"{name}={size(value) if name == 'BYTES' and isinstance(value, int) else value}"
+        for name, value in values.items()
+    )
+
+
+def label(name: str, quantity_name: str, settings: Params, width: int = 42) -> str:
+    """A row in a few words: probe, quantity (unless the probe is named after it), parameters; words without a name."""
+    words = " ".join(value if isinstance(value, str) else params({axis: value}) for axis, value in settings.items())
+    head = name if name.endswith(f"_{quantity_name}") and quantity_name == "latency" else f"{name} {quantity_name}"
+    return cut(f"{head} {words}".strip(), width)
+
+
+def half_width(row: Measurement) -> float:
+    """The wider side of the interval, relative to the value."""
+    return max(row.high - row.value, row.value - row.low) / row.value if row.value else 0.0
+
+
+def printable(text: str) -> str:
+    """``text`` with control, direction and half surrogate characters as '?'."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Printable ``text`` in at most ``width`` characters."""
+    shown = printable(text)
+    return shown if len(shown) <= width else shown[: width - 1] + "…"

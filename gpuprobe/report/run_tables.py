@@ -1,0 +1,180 @@
+"""Tables of a Run: all measurements, published values, rejections, device numbers, provenance."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from gpuprobe.published import Agreement, PublishedRow
+from gpuprobe.record import Environment, Measurement
+from gpuprobe.report.figures.roofline import peaks
+from gpuprobe.report.format import NONE, half_width, params, quantity, share
+from gpuprobe.report.run_view import RunView
+from gpuprobe.report.tables import Cell, Column, Row, Table, plain
+
+_MEASUREMENTS = (
+    Column("probe"),
+    Column("quantity"),
+    Column("parameters"),
+    Column("value", numeric=True),
+    Column("± 95 %", numeric=True),
+    Column("of limit", numeric=True),
+    Column("clock", numeric=True),
+    Column("power", numeric=True),
+    Column("n", numeric=True),
+    Column("published", numeric=True),
+    Column("ours / theirs", numeric=True),
+    Column("why"),
+    Column("flags"),
+)
+
+
+def measurements(view: RunView) -> Table:
+    """Every measurement with interval, limit, clock, power, published value and flags."""
+    best = {id(row) for row in view.best}
+    rows = tuple(Row(_measurement(view, row), minor=id(row) not in best) for row in view.run.measurements)
+    label = "rows of searched grids, of which only the best is shown"
+    return Table("measurements", "All measurements", _MEASUREMENTS, rows, label)
+
+
+def _measurement(view: RunView, row: Measurement) -> tuple[Cell, ...]:
+    beside = view.published_for(row)
+    return (
+        Cell(row.name),
+        Cell(row.quantity),
+        Cell(params(row.params)),
+        Cell(quantity(row.value, row.unit), row.value),
+        Cell(f"±{half_width(row):.2%}", half_width(row)),
+        Cell(share(row.value / row.limit), row.value / row.limit) if row.limit else Cell(NONE),
+        Cell(f"{row.sm_clock_hz / 1e6:.0f} MHz", row.sm_clock_hz) if row.sm_clock_hz else Cell(NONE),
+        Cell(f"{row.power_w:.0f} W", row.power_w) if row.power_w else Cell(NONE),
+        Cell(str(row.n), row.n),
+        *_published(beside, view.run.device.name),
+        Cell(" ".join(row.flags)),
+    )
+
+
+def _published(row: PublishedRow | None, device: str) -> tuple[Cell, ...]:
+    if row is None:
+        return Cell(NONE), Cell(NONE), Cell("")
+    where = "" if row.device == device else f" on {row.device}"
+    value = Cell(quantity(row.published, row.unit) + where, row.published, small=row.source)
+    return value, _ratio(row), Cell(row.reason)
+
+
+def _ratio(row: PublishedRow) -> Cell:
+    return Cell(f"{row.ratio:.3f}", row.ratio, str(row.verdict), "good" if row.verdict is Agreement.WITHIN else "bad")
+
+
+def published(view: RunView) -> Table | None:
+    """Every published value of this product or chip beside ours; None without one."""
+    columns = (
+        ("probe", False),
+        ("quantity", False),
+        ("parameters", False),
+        ("ours", True),
+        ("published", True),
+        ("ours / theirs", True),
+        ("device and source", False),
+        ("why", False),
+    )
+    rows = [
+        (
+            row.name,
+            row.quantity,
+            params(row.params),
+            Cell(quantity(row.value, row.unit), row.value),
+            Cell(quantity(row.published, row.unit), row.published),
+            _ratio(row),
+            Cell(row.device, small=row.source),
+            row.reason,
+        )
+        for row in view.published
+    ]
+    return plain("published", "Published values beside ours", columns, rows) if rows else None
+
+
+def ridges(view: RunView) -> Table | None:
+    """From which arithmetic intensity on each ceiling limits; None without a roofline."""
+    found = peaks(view)
+    if found is None:
+        return None
+    rows = [
+        (
+            ceiling.name,
+            Cell(quantity(ceiling.value, "FLOP/s"), ceiling.value),
+            slope.name,
+            Cell(quantity(slope.value, "B/s"), slope.value),
+            Cell(f"{at:.1f} FLOP/B", at),
+        )
+        for ceiling, slope, at in found.ridges()
+    ]
+    columns = (("compute", False), ("peak", True), ("memory", False), ("bandwidth", True), ("ridge at", True))
+    return plain("ridges", "Ridge points of the roofline", columns, rows)
+
+
+def rejections(view: RunView) -> Table | None:
+    """Probes that gave no number, and why; None where all did."""
+    rows = [(row.probe, params(row.params), row.reason) for row in view.run.rejections]
+    columns = (("probe", False), ("parameters", False), ("reason", False))
+    return plain("rejections", "Probes without a result", columns, rows) if rows else None
+
+
+def flagged(view: RunView) -> list[tuple[str, int]]:
+    """Flags and how many measurements carry each, most first."""
+    flags = [flag for row in view.run.measurements for flag in row.flags]
+    return sorted(((flag, flags.count(flag)) for flag in set(flags)), key=lambda pair: (-pair[1], pair[0]))
+
+
+def device_numbers(view: RunView) -> Table:
+    """Every number of the device with its origin and source."""
+    rows = [
+        (name, Cell(_number(name, number.value), number.value), number.origin, number.source)
+        for name, number in view.run.device.numbers.items()
+    ]
+    columns = (("number", False), ("value", True), ("origin", False), ("source", False))
+    return plain("device", "What the device is, and who says so", columns, rows)
+
+
+_UNITS = {
+    "_bytes_per_s": "B/s",
+    "_flop_per_s": "FLOP/s",
+    "_op_per_s": "op/s",
+    "_hz": "Hz",
+    "_bytes": "B",
+    "_bits": "bit",
+    "_w": "W",
+}
+
+
+def _number(name: str, value: float) -> str:
+    if name.endswith("_bit_per_s"):
+        return f"{value / 1e9:g} Gbit/s"
+    unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+    return quantity(value, unit).strip() if unit else f"{value:g}"
+
+
+def environment(run_environment: Environment) -> list[tuple[str, str]]:
+    """What surrounded the run: names and values, unknown ones left out."""
+    found = []
+    for field in fields(Environment):
+        value = getattr(run_environment, field.name)
+        if field.name == "packages":
+            found += [(name, str(version)) for name, version in sorted(value.items())]
+        elif value not in (None, ""):
+            found.append((_plain_name(field.name), _value(field.name, value)))
+    return found
+
+
+def _plain_name(name: str) -> str:
+    for suffix in ("_hz", "_w", "_c"):
+        name = name.removesuffix(suffix)
+    return name.replace("_", " ")
+
+
+def _value(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        unit = next((unit for suffix, unit in (("_hz", "Hz"), ("_w", "W")) if name.endswith(suffix)), "")
+        return quantity(value, unit) if unit else f"{value:g} °C" if name.endswith("_c") else f"{value:g}"
+    return str(value)

@@ -1,0 +1,97 @@
+"""A Run as its sections see it: rows by quantity, the best of searched grids, published values beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from gpuprobe import arch, device
+from gpuprobe.arch import Architecture
+from gpuprobe.compare import orientation
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.probe import Probe, discover
+from gpuprobe.published import PublishedRow, against_published
+from gpuprobe.record import Measurement, Params, Run, Series
+
+Key = tuple[object, ...]
+
+
+class RunView:
+    """A Run with what the probes know about it. Probes that this version lacks have no searched axes."""
+
+    def __init__(self, run: Run, probes: Sequence[Probe] | None = None) -> None:
+        self.run = run
+        self._probes: Mapping[str, Probe] = {probe.name: probe for probe in (discover() if probes is None else probes)}
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """The row of the run's compute capability; None where this version lacks it."""
+        try:
+            return arch.parse(self.run.device.architecture)
+        except GpuprobeError:
+            return None
+
+    @cached_property
+    def best(self) -> tuple[Measurement, ...]:
+        """Of rows that differ only in axes their probe searches, the one of highest rate or least cost."""
+        chosen: dict[Key, Measurement] = {}
+        for row in self.run.measurements:
+            key = self._family(row)
+            held = chosen.get(key)
+            if held is None or _better(row, held):
+                chosen[key] = row
+        return tuple(chosen.values())
+
+    @cached_property
+    def published(self) -> tuple[PublishedRow, ...]:
+        """Published values beside the best rows, this product's before others of the chip."""
+        values = {
+            probe.name: [value.beyond(probe.best_over) for value in probe.published] for probe in self._probes.values()
+        }
+        chips = {name: device.load(name).chip for name in device.names()}
+        return against_published(replace(self.run, measurements=self.best), values, chips)
+
+    def published_for(self, row: Measurement) -> PublishedRow | None:
+        """The first published value beside a row, None without one."""
+        return self._published_by_key.get(row.key)
+
+    @cached_property
+    def _published_by_key(self) -> dict[Key, PublishedRow]:
+        found: dict[Key, PublishedRow] = {}
+        for row in self.published:
+            found.setdefault((row.name, row.quantity, tuple(sorted(row.params.items()))), row)
+        return found
+
+    def rows(self, name: str, quantity: str) -> list[Measurement]:
+        """Measurements of one quantity of one probe."""
+        return [row for row in self.run.measurements if row.name == name and row.quantity == quantity]
+
+    def best_in(self, unit: str) -> list[Measurement]:
+        """Best rows measured in ``unit``."""
+        return [row for row in self.best if row.unit == unit]
+
+    def one(self, name: str, quantity: str, **params: object) -> Measurement | None:
+        """The best row of a quantity whose parameters hold ``params``; None where there is none."""
+        fitting = (row for row in self.best if row.name == name and row.quantity == quantity)
+        return next((row for row in fitting if params.items() <= dict(row.params).items()), None)
+
+    def series(self, name: str) -> list[Series]:
+        """Raw samples of one probe."""
+        return [one for one in self.run.series if one.probe == name]
+
+    def kept(self, name: str, params: Params) -> Params:
+        """Those parameters of a row of probe ``name`` that are not searched."""
+        searched = self._searched(name)
+        return {axis: value for axis, value in params.items() if axis not in searched}
+
+    def _searched(self, name: str) -> Sequence[str]:
+        probe = self._probes.get(name)
+        return probe.best_over if probe else ()
+
+    def _family(self, row: Measurement) -> Key:
+        return row.name, row.quantity, row.unit, *sorted(self.kept(row.name, row.params).items())
+
+
+def _better(row: Measurement, held: Measurement) -> bool:
+    return row.value > held.value if orientation(row.unit) > 0 else row.value < held.value

@@ -1,0 +1,219 @@
+"""Figures and formats: ticks, scales, shares of colour, what a picture shows, and None where data is missing."""
+
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_inputs import hostile_trace, recorded
+
+from gpuprobe.cli import output
+from gpuprobe.report import format as text
+from gpuprobe.report.axes import Scale, decades, nice_ticks
+from gpuprobe.report.comparison import ComparisonView
+from gpuprobe.report.figures import bars, campaign, forest, heatmap, histogram, roofline, staircase
+from gpuprobe.report.figures.timeline import MOST_LANES, timeline
+from gpuprobe.report.run_view import RunView
+from gpuprobe.report.sources import read
+from gpuprobe.report.svg import element, rect
+from gpuprobe.trace.model import CallTable, GpuTable, Lane, Trace, make
+
+UNITS = ["s", "B/s", "FLOP/s", "cycle", "FMA/cycle/SM", "B/cycle/SM", "W", "Hz", "1"]
+
+
+@pytest.fixture(scope="module")
+def view():
+    return RunView(recorded())
+
+
+@pytest.fixture(scope="module")
+def empty():
+    return RunView(replace(recorded(), measurements=(), series=()))
+
+
+@given(st.floats(-1e16, 1e16, allow_subnormal=False), st.sampled_from(UNITS))
+def test_quantities_read_as_on_the_command_line(value, unit):
+    assert text.quantity(value, unit) == output.quantity(value, unit)
+
+
+def test_texts():
+    assert text.params({"BYTES": 16 << 20, "CACHE": "CG", "N": 1024}) == "BYTES=16 MiB CACHE=CG N=1024"
+    assert text.seconds(12_345.0) == "12.35 µs" and text.seconds(None) == text.share(None) == "–"
+    assert text.cut("a\x00b" * 9, 5) == "a?ba…" and text.cut("abc", 3) == "abc"
+    assert text.label("ffma_latency", "latency", {"CHAIN": 4}) == "ffma_latency CHAIN=4"
+    assert text.label("l2_near_far", "far", {}) == "l2_near_far far"
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 10))
+def test_ticks_are_few_ordered_and_inside(low, span, most):
+    ticks = nice_ticks(low, low + span, most)
+    assert len(ticks) <= most + 1 and ticks == sorted(ticks)
+    assert all(low - 1e-6 * span <= tick <= low + 1.000001 * span for tick in ticks)
+
+
+@given(st.floats(1e-3, 1e12), st.floats(1.1, 1e6), st.booleans())
+def test_a_scale_maps_its_ends_and_keeps_order(low, factor, log):
+    scale = Scale(low, low * factor, 50, 400, log)
+    assert scale(low) == pytest.approx(50) and scale(low * factor) == pytest.approx(400)
+    assert 50 < scale(low * factor**0.5) < 400
+
+
+def test_decades():
+    assert decades(3, 2000) == [10, 100, 1000] and decades(1, 100) == [1, 10, 100]
+
+
+@pytest.mark.parametrize(("share", "step"), [(0, 0), (0.124, 0), (0.126, 1), (0.999, 7), (1, 7), (1.02, 7)])
+def test_steps_of_the_heat_map(share, step):
+    assert heatmap.step(share) == step
+
+
+def test_elements_escape_text_and_attributes():
+    assert str(rect(0, 0, 1, 1, "s1", "<b>&")).count("&lt;b&gt;&amp;") == 1
+    assert str(element("text", "<", data_x='"><script>')) == '<text data-x="&#34;&gt;&lt;script&gt;">&lt;</text>'
+
+
+def pictures(view):
+    return [
+        staircase.staircase(view), histogram.near_far(view), bars.latencies(view), *bars.bandwidths(view),
+        bars.tensor_rates(view), *heatmap.heatmaps(view), roofline.roofline(view), bars.launches(view),
+        campaign.over_time(view), forest.of_published(view),
+    ]  # fmt: skip
+
+
+def test_every_picture_is_well_formed_and_inside_its_box(view):
+    found = pictures(view)
+    assert len(found) == 14
+    for picture in found:
+        root = ElementTree.fromstring(str(picture.svg))
+        width, height = map(float, root.get("viewBox").split()[2:])
+        assert root[0].tag == "title" and root[1].tag == "desc" and root[1].text
+        for box in root.iter("rect"):
+            left, top = float(box.get("x")), float(box.get("y"))
+            assert left >= -0.5 and left + float(box.get("width")) <= width + 0.5
+            assert top >= -0.5 and top + float(box.get("height")) <= height + 0.5
+        for mark in root.iter("text"):
+            assert -0.5 <= float(mark.get("x")) <= width + 0.5 and 0 <= float(mark.get("y")) <= height + 0.5
+        assert "nan" not in str(picture.svg).lower().replace("dominant", "")
+
+
+def test_nothing_is_drawn_without_data(empty):
+    assert [picture for picture in pictures(empty) if picture] == []
+
+
+def test_the_staircase_marks_the_caches_and_states_every_step(view):
+    svg = str(staircase.staircase(view).svg)
+    assert "L1 256 KiB" in svg and "L2 50 MiB" in svg
+    assert svg.count("<circle") == len(view.rows("global_latency", "latency"))
+    assert "64 KiB: 31.9 cycles" in svg and "2 GiB: 68" in svg
+
+
+def test_the_histogram_holds_all_loads_and_marks_both_halves(view):
+    picture = histogram.near_far(view)
+    root = ElementTree.fromstring(str(picture.svg))
+    shares = [float(re.search(r": ([\d.]+)%", bar[0].text)[1]) for bar in root.iter("rect")]
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+    centres = {name: view.rows("l2_near_far", name)[0].value for name in ("near", "far")}
+    assert {f"{name} {value:.0f}" for name, value in centres.items()} <= {mark.text for mark in root.iter("text")}
+
+
+def test_the_histogram_says_cycles_without_the_clock_reads(view):
+    root = ElementTree.fromstring(str(histogram.near_far(view).svg))
+    bars_at = {
+        float(bar[0].text.split()[0]): float(re.search(r": ([\d.]+)%", bar[0].text)[1]) for bar in root.iter("rect")
+    }
+    near = [at for at, share in bars_at.items() if at < 365 for _ in range(round(share * 10))]
+    assert np.median(near) == pytest.approx(view.one("l2_near_far", "near").value, abs=16)
+
+
+def test_heat_maps_have_a_cell_for_each_measurement(view):
+    maps = heatmap.heatmaps(view)
+    assert len(maps) == 4
+    for picture in maps:
+        assert str(picture.svg).count("<rect") == 24
+    assert "1354" in str(maps[0].svg) and "h5" in str(maps[0].svg)
+
+
+def test_the_roofline_is_of_the_measured_peaks(view):
+    found = roofline.peaks(view)
+    assert [peak.name for peak in found.compute] == ["wgmma f16", "mma f16"]
+    assert [peak.name for peak in found.memory] == ["L2 read", "DRAM read"]
+    ceiling, slope, at = found.ridges()[1]
+    assert at == pytest.approx(ceiling.value / slope.value) == pytest.approx(309.6, abs=0.1)
+
+
+def test_the_campaign_spans_the_run_and_leaves_gaps_blank(view):
+    svg = str(campaign.over_time(view).svg)
+    assert "power limit 700" in svg and "boost clock 1980" in svg
+    assert svg.count('class="s1 band"') >= 2
+
+
+def test_tensor_bars_state_limit_clock_and_power(view):
+    svg = str(bars.tensor_rates(view).svg)
+    assert "969 TFLOP/s · 99.8% · 1795 MHz · 505 W" in svg
+    assert svg.count('class="limit"') == 8
+
+
+def test_best_rows_are_those_of_the_command_line(view):
+    from gpuprobe.cli.run_view import best
+    from gpuprobe.probe import discover
+
+    known = {probe.name: probe for probe in discover()}
+    assert list(view.best) == best(recorded().measurements, known)
+
+
+def test_a_comparison_draws_the_largest_changes():
+    moved = tuple(
+        replace(row, value=row.value * 2, low=row.low * 2, high=row.high * 2) if row.name == "dfma_latency" else row
+        for row in recorded().measurements
+    )
+    found = ComparisonView(recorded(), replace(recorded(), measurements=moved, run_id="b"), 1)
+    svg = str(forest.of_comparison(found.comparison).svg)
+    assert svg.index("dfma_latency") < svg.index("2.0000 SLOWER") and ("SLOWER", 1) in found.verdicts()
+    assert len(found.table().rows) == len(recorded().measurements)
+
+
+def many_streams(events, streams):
+    rng = np.random.default_rng(1)
+    columns = {
+        "start": rng.integers(0, 10**9, events),
+        "dur": rng.integers(1, 10**6, events),
+        "kind": rng.integers(0, 3, events),
+        "lane": rng.integers(0, streams, events),
+    }
+    lanes = tuple(Lane(0, stream, 0, stream) for stream in range(streams))
+    calls = make(CallTable, {"start": columns["start"], "dur": columns["dur"], "lane": columns["lane"]})
+    return Trace(("",), lanes, make(GpuTable, columns), calls)
+
+
+def test_the_timeline_is_bounded_whatever_the_trace():
+    small, large = (str(timeline(many_streams(events, 40)).svg) for events in (2_000, 200_000))
+    assert len(small) < 250_000 and len(large) < 250_000
+    assert large.count("% busy") == MOST_LANES + 1
+
+
+def test_the_timeline_draws_what_was_busy():
+    columns = {"start": [0, 210_000], "dur": [105_000, 210_000], "kind": [0, 0], "lane": [0, 0]}
+    trace = Trace(("",), (Lane(0, 7, 0, 7),), make(GpuTable, columns))
+    root = ElementTree.fromstring(str(timeline(trace).svg))
+    path = next(mark.get("d") for mark in root.iter("path") if mark.get("class") == "s1")
+    assert path.count("M") == 2 and "75.0% busy" in str(timeline(trace).svg)
+
+
+def test_a_trace_of_one_event_of_no_length_has_a_timeline():
+    trace = Trace(("",), (Lane(0, 7, 0, 7),), make(GpuTable, {"start": [5], "dur": [0], "lane": [0]}))
+    assert "nan" not in str(timeline(trace).svg)
+
+
+def test_breakdown_parts_fill_their_bars(tmp_path):
+    from gpuprobe.report.trace_view import TraceView
+
+    view = TraceView(read(hostile_trace(tmp_path)).content, 1)
+    root = ElementTree.fromstring(str(view.breakdown().svg))
+    by_row = {}
+    for box in root.iter("rect"):
+        if box.get("class") != "track":
+            by_row[box.get("y")] = by_row.get(box.get("y"), 0) + float(box.get("width"))
+    assert by_row and all(width == pytest.approx(440, abs=0.3) for width in by_row.values())
