@@ -15,6 +15,9 @@ COMMANDS = {
     "explain": ("gpuprobe.cli.explain", "Say what a probe measures, and how."),
     "sweep": ("gpuprobe.cli.sweep", "Measure data sets on this GPU: GEMMs in three regimes."),
     "trace": ("gpuprobe.cli.trace", "Record, analyse, compare and convert traces of GPU programs."),
+    "predict": ("gpuprobe.cli.predict", "Predict time, power and energy of GEMMs on a GPU."),
+    "train": ("gpuprobe.cli.train", "Rebuild the shipped models from their data."),
+    "evaluate": ("gpuprobe.cli.evaluate", "Error tables of the models beside noise and baselines."),
     "report": ("gpuprobe.cli.report", "Write one self-contained HTML page about runs and traces."),
     "compare": ("gpuprobe.cli.compare", "Compare two runs, or a run with the published values."),
 }

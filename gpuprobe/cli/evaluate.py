@@ -1,0 +1,62 @@
+"""``gpuprobe evaluate``: how far predictions are off on GEMMs never seen, beside the noise floor and the baselines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpuprobe.cli.output import Progress, emit_json, json_option, table
+from gpuprobe.errors import GpuprobeError
+
+if TYPE_CHECKING:
+    from gpuprobe.predict.evaluate import Row
+
+
+@click.command("evaluate")
+@click.argument("devices", nargs=-1)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="FOLDER",
+    help="Folder of the published tables; without it only own data sets are judged.",
+)
+@click.option("--source", help="Judge only the models of one source: gpuprobe, aiconfigurator, vidur.")
+@click.option("--no-baselines", "skip", is_flag=True, help="Leave the baselines out, which take longest.")
+@json_option
+def command(devices: tuple[str, ...], reference: Path | None, source: str | None, skip: bool, as_json: bool) -> None:
+    """Error tables of the models of DEVICES (default: all): absolute percentage errors on GEMMs never seen.
+
+    Models are fitted anew in folds of whole (n,k) pairs, so that no error is of a shape, or of a layer, seen before.
+    """
+    from gpuprobe.predict import baselines, evaluate, train
+
+    jobs = [job for job in train.jobs(devices, reference) if source in (None, job.source)]
+    if not jobs:
+        raise GpuprobeError("there is no data to judge by", "name a device with data, or give --reference FOLDER")
+    rows: list[Row] = []
+    with Progress() as line:
+        for job in jobs:
+            for part in job.classes:
+                for held_out in train.judge(replace(job, classes=(part,)), line.update):
+                    rows += evaluate.tables(job, held_out)
+                line.update("baselines")
+                rows += [] if skip else evaluate.compared(job, part[0])
+    claims = [] if skip else [claim._asdict() for claim in baselines.PUBLISHED]
+    if as_json:
+        emit_json({"errors": [row._asdict() for row in rows], "published": claims})
+        return
+    right = ("rows", "median %", "mean %", "p90 %", "in 90 %", "width %")
+    columns = ["device", "source", "of", "target", *right, "note"]
+    table(columns, [_cells(row) for row in rows], "Errors on unseen (n,k)", right=right)
+    if claims:
+        print()
+        table(list(claims[0]), [list(claim.values()) for claim in claims], "Errors that others state, of their data")
+
+
+def _cells(row: Row) -> list[str]:
+    errors = ["", "", ""] if row.errors is None else [f"{error:.2f}" for error in row.errors]
+    interval = ["" if value is None else f"{100 * value:.1f}" for value in (row.coverage, row.width)]
+    return [row.device, row.source, row.group, row.target, str(row.rows), *errors, *interval, row.note]

@@ -1,0 +1,135 @@
+"""``gpuprobe predict gemm``: time, power and energy of GEMMs on a GPU, one, a CSV of them, or a line at a time."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuprobe.cli.output import check_output, emit_json, json_option, note, quantity, table
+from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.ops.gemm import DTYPES, LAYOUTS
+
+_SOURCES = ("gpuprobe", "aiconfigurator", "vidur")
+
+
+@click.group()
+def command() -> None:
+    """Predict time, power and energy on a GPU that need not be here."""
+
+
+@command.command("gemm")
+@click.option("--gpu", required=True, metavar="NAME", help="A device of the catalogue (h100-sxm), or PATH.toml.")
+@click.option("-m", type=int, help="Rows of A and C.")
+@click.option("-n", type=int, help="Columns of B and C.")
+@click.option("-k", type=int, help="Columns of A, rows of B.")
+@click.option("--dtype", type=click.Choice(list(DTYPES)), default="bf16", show_default=True, help="Type of A and B.")
+@click.option(
+    "--layout",
+    type=click.Choice(list(LAYOUTS)),
+    default="tn",
+    show_default=True,
+    help="B as n×k (tn, a linear layer) or as k×n (nn).",
+)
+@click.option(
+    "--csv", "csv_path", type=click.Path(path_type=Path), metavar="IN", help="Predict a CSV m,n,k[,dtype,layout]."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="CSV to write the predictions to.")
+@click.option("--jsonl", is_flag=True, help="One JSON query a line on stdin, one answer a line on stdout.")
+@click.option("--source", type=click.Choice(_SOURCES), help="Use the model fitted to one source's data.")
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    metavar="ROWS",
+    help="CSV m,n,k,dtype,layout,time_us measured on that GPU: corrects its predictions.",
+)
+@json_option
+def gemm(**options: Any) -> int:
+    """Predict GEMMs C[m,n] = A[m,k]·B[k,n]: hot, cold and sustained times, power and energy, with 90 % intervals.
+
+    in_domain is false where no data of this GPU, type and range of sizes stand behind the numbers.
+    """
+    asked = _asked(options)
+    from gpuprobe.predict import Predictor
+
+    predictor = Predictor.load(options["gpu"], options["source"])
+    if options["calibrate"] is not None:
+        from gpuprobe.predict.calibrate import calibrated
+
+        predictor = calibrated(predictor, options["calibrate"])
+    return {"csv": _csv, "jsonl": _jsonl, "one": _one}[asked](predictor, options)
+
+
+def _asked(options: dict[str, Any]) -> str:
+    """Which of the three ways to ask was used; GpuprobeError for none or a mixture."""
+    sizes = [options[name] is not None for name in "mnk"]
+    ways = {"csv": options["csv_path"] is not None, "jsonl": options["jsonl"], "one": any(sizes)}
+    used = [name for name, is_used in ways.items() if is_used]
+    if len(used) != 1 or (used == ["one"] and not all(sizes)):
+        raise GpuprobeError("nothing to predict, or too much", "give -m -n -k, or --csv IN -o OUT, or --jsonl")
+    if used == ["csv"] and options["output"] is None:
+        raise GpuprobeError("--csv without a file to write to", "add -o OUT.csv")
+    if used != ["csv"] and options["output"] is not None:
+        raise GpuprobeError("-o goes with --csv", "redirect stdout: … --json > x.json")
+    return used[0]
+
+
+def _one(predictor: Any, options: dict[str, Any]) -> int:
+    prediction = predictor.gemm(options["m"], options["n"], options["k"], options["dtype"], options["layout"])
+    if options["as_json"]:
+        emit_json(prediction.document())
+        return Exit.DONE
+    rows = [
+        [name, *(quantity(value, unit) for value in interval)]
+        for name, unit, interval in (
+            ("hot", "s", prediction.hot),
+            ("cold", "s", prediction.cold),
+            ("sustained", "s", prediction.sustained),
+            ("power", "W", prediction.power_w),
+            ("energy", "J", prediction.energy_j),
+        )
+    ]
+    inside = "inside" if prediction.in_domain else "outside"
+    title = (
+        f"GEMM {prediction.m}×{prediction.n}×{prediction.k} {prediction.dtype} {prediction.layout} "
+        f"on {prediction.gpu}: bound by {prediction.bound}, {inside} the model's data"
+    )
+    table(["", "predicted", "low", "high"], rows, title, right=("predicted", "low", "high"))
+    print(f"protocol: {prediction.protocol}\nmodel: {prediction.model_id}; the interval holds 90 %")
+    return Exit.DONE
+
+
+def _csv(predictor: Any, options: dict[str, Any]) -> int:
+    from gpuprobe.predict.batch import read_queries, write_predictions
+
+    output: Path = options["output"]
+    if output.suffix != ".csv":
+        raise GpuprobeError(f"cannot write {output}: not a .csv", "use -o OUT.csv")
+    check_output(output)
+    queries = read_queries(options["csv_path"], options["dtype"], options["layout"])
+    write_predictions(predictor, queries, output)
+    if options["as_json"]:
+        emit_json({"rows": len(queries.cells), "output": str(output)})
+    else:
+        note(f"{len(queries.cells)} GEMMs predicted in {output}")
+    return Exit.DONE
+
+
+def _jsonl(predictor: Any, options: dict[str, Any]) -> int:
+    """Answer each line as it comes; what asks nothing sensible is answered with its error, and the exit code is 1."""
+    import json
+
+    from gpuprobe.predict.batch import answers
+
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+
+    code = Exit.DONE
+    for answer in answers(predictor, sys.stdin, options["dtype"], options["layout"]):
+        if "error" in answer:
+            code = Exit.CHECK_FAILED
+        print(json.dumps(answer, allow_nan=False), flush=True)
+    return code

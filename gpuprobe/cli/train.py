@@ -1,0 +1,55 @@
+"""``gpuprobe train``: rebuild the shipped models from their data, to the bit the same."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from gpuprobe.cli.output import Progress, emit_json, json_option, note
+from gpuprobe.errors import GpuprobeError
+
+
+@click.command("train")
+@click.argument("devices", nargs=-1)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="FOLDER",
+    help="Folder of the published tables (docs/predict.md lists them); without it only own data sets are fitted.",
+)
+@click.option("--source", help="Fit only the models of one source: gpuprobe, aiconfigurator, vidur.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write DEVICE/gemm-SOURCE.npz and card.json there  [default: the package's models/].",
+)
+@json_option
+def command(
+    devices: tuple[str, ...], reference: Path | None, source: str | None, output: Path | None, as_json: bool
+) -> None:
+    """Fit the models of DEVICES (default: all) to the data sets in models/data and to published tables.
+
+    Every error in a card is of GEMMs whose (n,k) the model that predicted them had not seen.
+    """
+    from gpuprobe import resources
+    from gpuprobe.predict import train
+
+    folder = output or resources.folder("models")
+    jobs = [job for job in train.jobs(devices, reference) if source in (None, job.source)]
+    if not jobs:
+        raise GpuprobeError("there is no data to train on", "name a device with data, or give --reference FOLDER")
+    done = []
+    with Progress() as line:
+        for job in jobs:
+            begin_s = time.perf_counter()
+            model_id, path = train.train(job, folder, line.update)
+            done.append({"model_id": model_id, "path": str(path), "seconds": round(time.perf_counter() - begin_s, 1)})
+    if as_json:
+        emit_json(done)
+    else:
+        for model in done:
+            note(f"{model['model_id']} in {model['path']} ({model['seconds']} s)")

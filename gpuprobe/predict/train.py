@@ -1,0 +1,172 @@
+"""Rebuilding every shipped model from its data: what is fitted, to what, by which recipe; deterministic to the bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from gpuprobe import device, resources
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.predict import artefact, intervals, shipped
+from gpuprobe.predict.boosting import Recipe
+from gpuprobe.predict.dataset import Dataset, read_published, read_sweep
+from gpuprobe.predict.errors_of import summary
+from gpuprobe.predict.fitting import HeldOut, Say, cross_validate, fit
+from gpuprobe.predict.head import RANGED, Head
+from gpuprobe.predict.machine import machine
+from gpuprobe.record import write_atomically
+
+FOLDS: Final = 5
+OWN: Final = "gpuprobe"
+_OWN_PROTOCOL: Final = "graph replay at boost clock, hot and cold; sustained and power analytic"
+_AIC: Final = "ai-dynamo+aiconfigurator"
+_VIDUR: Final = "microsoft+vidur"
+_AIC_PROTOCOL: Final = (
+    "aiconfigurator: graph over six weight tensors, warm L2 where they fit; cold and sustained analytic"
+)
+_VIDUR_PROTOCOL: Final = "vidur: kernel time of a torch trace in whole µs; cold, sustained and power analytic"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published table of a GPU's GEMM times: its file below the reference folder, source, and second campaign."""
+
+    device: str
+    source: str
+    dtype: str
+    file: str
+    repeat: str = ""
+
+    @property
+    def protocol(self) -> str:
+        """What the source's time is."""
+        return _AIC_PROTOCOL if self.source == "aiconfigurator" else _VIDUR_PROTOCOL
+
+
+PUBLISHED: Final = (
+    Published("a100-sxm-80gb", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_a100_sxm.csv"),
+    Published(
+        "h100-sxm", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_h100_sxm.csv", f"{_AIC}/gemm_bf16_h100_sxm_repeat.csv"
+    ),
+    Published("h200-sxm", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_h200_sxm_power.csv"),
+    Published("l40s", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_l40s.csv"),
+    Published("a100-sxm-80gb", "vidur", "fp16", f"{_VIDUR}/gemm_fp16_a100.csv"),
+    Published("h100-sxm", "vidur", "fp16", f"{_VIDUR}/gemm_fp16_h100.csv"),
+)
+LICENCES: Final = {
+    OWN: "Apache-2.0, measured by this project",
+    "aiconfigurator": "fitted to data of ai-dynamo/aiconfigurator (commit 095f58a), Apache-2.0, © NVIDIA",
+    "vidur": "fitted to data of microsoft/vidur (commit 7d47513), MIT, © Microsoft Corporation",
+}
+_OWN_RECIPE: Final = Recipe(trees=600, step=0.09)
+_RAGGED_RECIPE: Final = Recipe(trees=400, step=0.08, damping=2.0, bins=64)
+_PUBLISHED_RECIPE: Final = Recipe(trees=700, depth=8, step=0.1, damping=1.0, features=0.3, rows=0.3)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artefact to fit: a device, a source, and the classes of GEMMs with their data and recipe."""
+
+    device: str
+    source: str
+    protocol: str
+    classes: tuple[tuple[Dataset, Recipe], ...]
+
+
+def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
+    """What there is to fit for the devices named (none: all): own data sets, then published ones of ``reference``."""
+    wanted = {device.load(name).name for name in devices}
+    own = resources.folder("models") / "data"
+    for folder in sorted(path for path in own.glob("*") if path.is_dir()):
+        files = sorted(folder.glob("gemm_*.parquet"))
+        if files and (not wanted or folder.name in wanted):
+            classes = tuple(part for file in files for data in read_sweep(file) for part in _classes(data))
+            yield Job(folder.name, OWN, _OWN_PROTOCOL, classes)
+    if reference is None:
+        return
+    for table in PUBLISHED:
+        if not wanted or table.device in wanted:
+            data = read_published(
+                reference / table.file, table.dtype, reference / table.repeat if table.repeat else None
+            )
+            yield Job(table.device, table.source, table.protocol, ((data, _PUBLISHED_RECIPE),))
+
+
+def _classes(data: Dataset) -> Iterator[tuple[Dataset, Recipe]]:
+    ragged = data.ragged
+    for mask, recipe in ((~ragged, _OWN_RECIPE), (ragged, _RAGGED_RECIPE)):
+        if mask.any():
+            yield data.where(mask), recipe
+
+
+def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
+    """Fit one artefact, write it and its entry in the device's card below ``folder``; its model_id and path."""
+    spec = device.load(job.device)
+    heads: list[Head] = []
+    judged: list[HeldOut] = []
+    for data, recipe in job.classes:
+        name = f"{job.device} {job.source} {data.dtype}{' ragged' if data.ragged.any() else ''}"
+
+        def report(text: str, name: str = name) -> None:
+            say(f"{name}: {text}")
+
+        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report)
+        heads.append(head)
+        judged.append(held_out)
+    path = folder / job.device / shipped.file_name(job.source)
+    model_id = artefact.write(path, job.device, job.source, heads)
+    _write_card(path.with_name("card.json"), job, model_id, heads, judged)
+    return model_id, path
+
+
+def judge(job: Job, say: Say) -> list[HeldOut]:
+    """Every class of a job predicted by models that did not see its (n,k) pairs."""
+    spec = device.load(job.device)
+    return [cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say) for data, recipe in job.classes]
+
+
+def _write_card(path: Path, job: Job, model_id: str, heads: Sequence[Head], judged: Sequence[HeldOut]) -> None:
+    """The device's card with the entry of this source put in or replaced; other sources' entries stay."""
+    card: dict[str, Any] = {"schema": 1, "device": job.device, "models": {}}
+    if path.is_file():
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            card["models"][job.source] = {}
+        except (ValueError, KeyError, TypeError) as error:
+            raise GpuprobeError(f"{path} is no model card: {error}", f"delete {path} and train again") from error
+    card["models"][job.source] = {
+        "model_id": model_id,
+        "file": shipped.file_name(job.source),
+        "licence": LICENCES[job.source],
+        "protocol": job.protocol,
+        "judged": f"{FOLDS} folds of whole (n,k) pairs; absolute percentage errors as median / mean / 90th percentile",
+        "classes": [_entry(head, held_out) for head, held_out in zip(heads, judged, strict=True)],
+    }
+    card["models"] = dict(sorted(card["models"].items()))
+    write_atomically(path, (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _entry(head: Head, held_out: HeldOut) -> dict[str, Any]:
+    data = held_out.data
+    entry: dict[str, Any] = {
+        "dtype": head.dtype, "ragged": head.ragged, "layouts": list(head.layouts), "rows": len(data),
+        "domain": {name: [float(f"{np.exp(end):.4g}") for end in pair] for name, pair in _domain(head)}, "errors": {},
+    }  # fmt: skip
+    for index, target in enumerate(data.targets):
+        errors = held_out.errors[:, index]
+        inside, width = intervals.covered(errors, held_out.spreads[:, index], held_out.regimes, held_out.bands[index])
+        entry["errors"][target] = {
+            "ape_percent": [round(value, 2) for value in summary(errors)],
+            "interval_coverage": round(inside, 3),
+            "interval_median_width": round(width, 3),
+        }
+    return entry
+
+
+def _domain(head: Head) -> list[tuple[str, tuple[float, float]]]:
+    return [(name.removeprefix("log_"), pair) for name, pair in zip(RANGED, head.ranges, strict=True)]
