@@ -229,26 +229,6 @@ class Run:
     schema: int = SCHEMA
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """A predicted time, power and energy of one operation, each with its 90 % interval (value, low, high).
-
-    ``bound`` says what limits it (compute, l2, dram, launch, power); ``in_domain`` is False outside the data the
-    model was fitted on. Times in seconds, power in watts, energy in joules.
-    """
-
-    op: str
-    params: Params
-    device: str
-    regime: str
-    time_s: tuple[float, float, float]
-    power_w: tuple[float, float, float] | None
-    energy_j: tuple[float, float, float] | None
-    bound: str
-    in_domain: bool
-    model_id: str
-
-
 def to_document(run: Run) -> dict[str, Any]:
     """The JSON document of a Run, as stored and as printed under ``--json`` (``n`` added to each measurement)."""
     document = asdict(run)

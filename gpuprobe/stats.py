@@ -227,34 +227,6 @@ def slopes(x: ArrayLike, rows: ArrayLike) -> Array:
     return result
 
 
-def theil_sen(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Slope:
-    """Median of the slopes between all pairs of points: up to 29 % of the points may be arbitrarily wrong.
-
-    Interval from Kendall's tau with ties in x (Sen 1968, JASA 63:1379); residual is 1.4826 times the median absolute
-    error, the standard deviation if it is normal. All pairs are held in memory: for up to a thousand points.
-    """
-    x_values, y_values = _points(x, y)
-    first, second = np.triu_indices(len(x_values), 1)
-    run = x_values[second] - x_values[first]
-    apart = run != 0
-    pairs = np.sort((y_values[second] - y_values[first])[apart] / run[apart])
-    value = float(np.median(pairs))
-    intercept = float(np.median(y_values - value * x_values))
-    residual = 1.4826 * float(np.median(np.abs(y_values - intercept - value * x_values)))
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(_kendall_variance(x_values))
-    rank = math.floor((len(pairs) - half) / 2)  # pairs below the lower end
-    if rank < 1:
-        return Slope(value, intercept, -math.inf, math.inf, residual)
-    return Slope(value, intercept, float(pairs[rank - 1]), float(pairs[len(pairs) - rank]), residual)
-
-
-def _kendall_variance(x: Array) -> float:
-    """Variance of Kendall's score for ``x`` against a continuous y, ties in x allowed."""
-    ties = np.unique(x, return_counts=True)[1].astype(float)
-    n = float(len(x))
-    return (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
-
-
 class Clusters(NamedTuple):
     """Two groups of values: centres and threshold in their unit, counts, and the separation of the centres.
 
