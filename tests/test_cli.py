@@ -11,8 +11,9 @@ import pytest
 
 from gpuprobe import __version__, cli
 from gpuprobe.cli import COMMANDS, group, main, output, overview
-from gpuprobe.cli.output import Progress, check_output, emit_json, quantity, table, write_output
+from gpuprobe.cli.output import Progress, check_output, emit_json, table, write_output
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.report.format import quantity
 
 ROOT = Path(__file__).resolve().parent.parent
 GPUPROBE = [sys.executable, "-m", "gpuprobe.cli"]

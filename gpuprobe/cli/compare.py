@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpuprobe.cli.output import emit_json, json_option, note, output_option, quantity, table, write_output
+from gpuprobe.cli.output import emit_json, json_option, note, output_option, table, write_output
 from gpuprobe.errors import Exit
+from gpuprobe.report.format import params as params_text
+from gpuprobe.report.format import quantity
 
 if TYPE_CHECKING:
     from gpuprobe.compare import Comparison
     from gpuprobe.published import PublishedRow
-    from gpuprobe.record import Params, Run
+    from gpuprobe.record import Run
 
 PUBLISHED = "published"
 SCHEMA = 1
@@ -96,7 +98,7 @@ def _two_runs(a: Run, b: Run, min_effect: float, domain: str, whole: bool) -> tu
         (
             row.name,
             row.quantity,
-            _params(row.params),
+            params_text(row.params),
             quantity(row.value_a, row.unit),
             quantity(row.value_b, row.unit),
             f"{row.ratio:.4f}",
@@ -119,12 +121,14 @@ def _note_surroundings(comparison: Comparison) -> None:
 
 def _with_published(run: Run) -> tuple[dict[str, Any], Table, list[str]]:
     from gpuprobe import device
-    from gpuprobe.cli.run_view import best
     from gpuprobe.probe import discover
     from gpuprobe.published import against_published, row_document
+    from gpuprobe.report.run_view import best
 
     probes = {probe.name: probe for probe in discover()}
-    run = replace(run, measurements=tuple(best(run.measurements, probes)))  # published values are the best of a search
+    run = replace(
+        run, measurements=tuple(best([row for row in run.measurements if row.name in probes], probes))
+    )  # published values are the best of a search
     values = {name: [value.beyond(probe.best_over) for value in probe.published] for name, probe in probes.items()}
     chips = {name: device.load(name).chip for name in device.names()}
     found = against_published(run, values, chips)
@@ -143,7 +147,7 @@ def _published_cells(row: PublishedRow) -> tuple[str, ...]:
     return (
         row.name,
         row.quantity,
-        _params(row.params),
+        params_text(row.params),
         quantity(row.value, row.unit),
         quantity(row.published, row.unit),
         f"{row.ratio:.4f}",
@@ -152,7 +156,3 @@ def _published_cells(row: PublishedRow) -> tuple[str, ...]:
         row.reason,
         row.source,
     )
-
-
-def _params(params: Params) -> str:
-    return " ".join(f"{name}={value}" for name, value in params.items())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpuprobe.cli.output import emit_json, json_option, quantity
+from gpuprobe.cli.output import emit_json, json_option
+from gpuprobe.report.format import quantity
 
 if TYPE_CHECKING:
     from gpuprobe.probe import Axis, Probe

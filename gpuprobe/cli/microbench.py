@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuprobe.cli.output import Progress, emit_json, json_option, note, output_option, quantity
+from gpuprobe.cli.output import Progress, emit_json, json_option, note, output_option
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.report.format import quantity
 
 if TYPE_CHECKING:
     from gpuprobe.arch import Architecture

@@ -83,19 +83,6 @@ def _rich_table(
     Console().print(view)
 
 
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
-_SCALED = ("s", "B", "FLOP", "FMA", "op", "J", "W", "Hz")
-
-
-def quantity(value: float, unit: str) -> str:
-    """A value to four digits with its unit, by SI prefix where the unit is SI: ``3.012 TB/s``, ``4.021 cycle``."""
-    head, *divisors = unit.split("/")
-    if head not in _SCALED or "cycle" in divisors or value == 0:
-        return f"{value:.4g} {unit}"
-    scale, prefix = next((row for row in _PREFIXES if abs(value) >= row[0] * 0.99995), _PREFIXES[-1])
-    return f"{value / scale:.4g} {prefix}{unit}"
-
-
 def json_option(function: Command) -> Command:
     """The option ``--json``, passed on as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(function)

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from gpuprobe.cli.output import check_output, emit_json, json_option, note, quantity, table
+from gpuprobe.cli.output import check_output, emit_json, json_option, note, table
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS
+from gpuprobe.report.format import quantity
 
 _SOURCES = ("gpuprobe", "aiconfigurator", "vidur")
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gpuprobe import device as catalogue
 from gpuprobe.arch import Architecture
-from gpuprobe.cli.output import emit_json, note, quantity, table, write_output
+from gpuprobe.cli.output import emit_json, note, table, write_output
 from gpuprobe.kernels import Kernel, Kernels
 from gpuprobe.probe import Probe, Published
 from gpuprobe.record import SCHEMA, Measurement, Params, Run, to_document, write_run
+from gpuprobe.report.format import params as params_text
+from gpuprobe.report.format import quantity
+from gpuprobe.report.run_view import best
 
 COLUMNS = ("probe", "quantity", "parameters", "value", "95 %", "of limit", "clock", "power", "published", "flags")
 RIGHT = frozenset({"value", "95 %", "of limit", "clock", "power"})
@@ -20,36 +23,24 @@ RIGHT = frozenset({"value", "95 %", "of limit", "clock", "power"})
 def show(run: Run, probes: Sequence[Probe], *, every_row: bool) -> None:
     """Print a run's table, then its rejections and warnings on stderr."""
     by_name = {probe.name: probe for probe in probes}
-    shown = list(run.measurements) if every_row else best(run.measurements, by_name)
+    known = [row for row in run.measurements if row.name in by_name]  # others are of a later version's probes
+    shown = known if every_row else best(known, by_name)
     rows = [_cells(row, by_name[row.name], run.device.name) for row in shown]
     table(COLUMNS, rows, right=RIGHT)
     hidden = len(run.measurements) - len(shown)
     if hidden:
         note(f"{hidden} further rows of grids: show them with --all")
     for rejection in run.rejections:
-        note(f"no result: {rejection.probe}{_params(rejection.params)}: {rejection.reason}")
+        note(f"no result: {_named(rejection.probe, rejection.params)}: {rejection.reason}")
     for warning in run.warnings:
         note(f"warning: {warning}")
-
-
-def best(measurements: Sequence[Measurement], probes: Mapping[str, Probe]) -> list[Measurement]:
-    """Of rows that differ only in the axes a probe searches (``best_over``), the one of highest rate or least time."""
-    chosen: dict[tuple[object, ...], Measurement] = {}
-    for row in measurements:
-        if row.name not in probes:  # of a later version's probe
-            continue
-        key = (row.name, row.quantity, *_outside(row.params, probes[row.name].best_over).items())
-        held = chosen.get(key)
-        if held is None or (row.value < held.value if row.unit in ("cycle", "s") else row.value > held.value):
-            chosen[key] = row
-    return list(chosen.values())
 
 
 def _cells(row: Measurement, probe: Probe, device: str) -> tuple[str, ...]:
     return (
         row.name,
         row.quantity,
-        _params(row.params).strip(),
+        params_text(row.params),
         quantity(row.value, row.unit),
         f"±{max(row.high - row.value, row.value - row.low) / row.value:.2%}",
         f"{row.value / row.limit:.1%}" if row.limit else "",
@@ -89,17 +80,8 @@ def _outside(params: Params, axes: Sequence[str]) -> Params:
     return {name: value for name, value in params.items() if name not in axes}
 
 
-def _params(params: Params) -> str:
-    return "".join(f" {name}={_size(value) if name == 'BYTES' else value}" for name, value in params.items())
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, int):
-        return value
-    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if value >= 1 << shift and value % (1 << shift) == 0:
-            return f"{value >> shift} {unit}"
-    return value
+def _named(probe: str, params: Params) -> str:
+    return f"{probe} {params_text(params)}".rstrip()
 
 
 def document(run: Run, probes: Sequence[Probe]) -> dict[str, Any]:
@@ -142,7 +124,7 @@ def write(run: Run, probes: Sequence[Probe], path: Path) -> None:
         (
             row.name,
             row.quantity,
-            _params(row.params).strip(),
+            params_text(row.params),
             row.unit,
             *(repr(number) for number in (row.value, row.low, row.high, row.n)),
             *("" if number is None else repr(number) for number in (row.sm_clock_hz, row.power_w, row.limit)),
@@ -182,7 +164,7 @@ def show_kernels(kernels: Kernels, architecture: Architecture, *, as_json: bool,
     cells = [
         (
             kernel.probe,
-            _params(kernel.params).strip(),
+            params_text(kernel.params),
             "passed" if kernel.ok else "rejected",
             kernel.verdict.label or "",
             "; ".join(kernel.verdict.reasons),
@@ -221,7 +203,7 @@ def show_published(
         (
             probe.name,
             value.quantity,
-            _params(value.params).strip(),
+            params_text(value.params),
             quantity(value.value, value.unit or probe.unit),
             value.device,
             value.source,
@@ -255,4 +237,4 @@ def show_published(
         table(columns, rows, right={"published"})
         for kernel in kernels.values():
             if not kernel.ok:
-                note(f"rejected: {kernel.probe}{_params(kernel.params)}: {'; '.join(kernel.verdict.reasons)}")
+                note(f"rejected: {_named(kernel.probe, kernel.params)}: {'; '.join(kernel.verdict.reasons)}")

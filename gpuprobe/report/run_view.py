@@ -35,13 +35,7 @@ class RunView:
     @cached_property
     def best(self) -> tuple[Measurement, ...]:
         """Of rows that differ only in axes their probe searches, the one of highest rate or least cost."""
-        chosen: dict[Key, Measurement] = {}
-        for row in self.run.measurements:
-            key = self._family(row)
-            held = chosen.get(key)
-            if held is None or _better(row, held):
-                chosen[key] = row
-        return tuple(chosen.values())
+        return tuple(best(self.run.measurements, self._probes))
 
     @cached_property
     def published(self) -> tuple[PublishedRow, ...]:
@@ -82,15 +76,24 @@ class RunView:
 
     def kept(self, name: str, params: Params) -> Params:
         """Those parameters of a row of probe ``name`` that are not searched."""
-        searched = self._searched(name)
-        return {axis: value for axis, value in params.items() if axis not in searched}
+        return _kept(self._probes.get(name), params)
 
-    def _searched(self, name: str) -> Sequence[str]:
-        probe = self._probes.get(name)
-        return probe.best_over if probe else ()
 
-    def _family(self, row: Measurement) -> Key:
-        return row.name, row.quantity, row.unit, *sorted(self.kept(row.name, row.params).items())
+def best(measurements: Sequence[Measurement], probes: Mapping[str, Probe]) -> list[Measurement]:
+    """Of rows that differ only in axes their probe searches (``best_over``), the one of highest rate or least cost."""
+    chosen: dict[Key, Measurement] = {}
+    for row in measurements:
+        family = sorted(_kept(probes.get(row.name), row.params).items())
+        key = (row.name, row.quantity, row.unit, *family)
+        held = chosen.get(key)
+        if held is None or _better(row, held):
+            chosen[key] = row
+    return list(chosen.values())
+
+
+def _kept(probe: Probe | None, params: Params) -> Params:
+    searched = probe.best_over if probe else ()
+    return {axis: value for axis, value in params.items() if axis not in searched}
 
 
 def _better(row: Measurement, held: Measurement) -> bool:
