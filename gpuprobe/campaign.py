@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -83,7 +83,7 @@ def run_live(
             source=gpu.source,
             mode=mode,
             device=gpu.device,
-            environment=environment,
+            environment=replace(environment, compiler=_compiler(kernels)),
             measurements=tuple(m for result in results for m in result.measurements),
             series=tuple(s for result in results for s in result.series),
             rejections=tuple(r for result in results for r in result.rejections),
@@ -93,6 +93,11 @@ def run_live(
         keep(run)
         path.unlink(missing_ok=True)
     return run
+
+
+def _compiler(kernels: Kernels) -> str:
+    """The compiler that made the kernels; all are made by the one that is installed."""
+    return next((kernel.cubin.compiler for kernel in kernels.values() if kernel.cubin), "")
 
 
 def _journal(path: Path, identity: Mapping[str, object]) -> Journal:
@@ -159,7 +164,8 @@ def recorded_kernels(recording: Run, probes: Sequence[Probe], mode: Mode) -> Ker
         for defines in probe.builds(mode, recording.device):
             held = [s for s in recording.series if s.probe == probe.name and defines.items() <= dict(s.params).items()]
             if held:
-                cubin = Cubin(b"", held[0].kernel, recording.device.architecture, recording.environment.compiler)
+                digest = held[0].kernel
+                cubin = Cubin(b"", digest, recording.device.architecture, recording.environment.compiler, digest)
                 label: Label | None = "emulated" if held[0].label == "emulated" else "native"
                 kernel = Kernel(probe.name, defines, cubin, Verdict(True, label, {}, ()))
             else:

@@ -21,8 +21,8 @@ Method = Literal["kernel", "stream", "graph"]
 class Point:
     """One configuration of a probe, resolved for a device: its parameters and its launch.
 
-    ``iters`` is the number of passes through the timed body, ``data_bytes`` the size of the working set, ``zero`` asks
-    for zero operands.
+    ``iters`` is the number of passes through the timed body, ``data_bytes`` the size of the working set,
+    ``shared_bytes`` of dynamic shared memory a block, ``zero`` asks for zero operands.
     """
 
     params: tuple[tuple[str, Param], ...]
@@ -30,6 +30,7 @@ class Point:
     block: int = 32
     data_bytes: int = 0
     iters: int = 1
+    shared_bytes: int = 0
     zero: bool = False
 
     def __getitem__(self, axis: str) -> Param:

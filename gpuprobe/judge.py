@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from gpuprobe import arch, stats
+from gpuprobe import arch, stats, wall
 from gpuprobe.estimate import Estimate, Point
 from gpuprobe.gpu.nvml import is_throttled
 from gpuprobe.gpu.protocol import Gpu
@@ -17,12 +17,9 @@ from gpuprobe.probe import Probe
 from gpuprobe.record import Measurement, Params, Rejection, Sample, Series, significant
 from gpuprobe.stats import StopRule
 
-WALL_TOLERANCE = 0.01
-LAUNCH_SLACK_S = 60e-6
-"""What CUDA events see besides the kernel: the host's launch on an idle stream (26 us on an H100), drain."""
-TIMER_TICK_S = 2e-6
 BOUND_TOLERANCE = 0.01
 DRIFT_TOLERANCE = 0.01
+CLOCK_TOLERANCE = 0.02
 THROTTLED_SHARE = 0.2
 FEW_SAMPLES = 11
 
@@ -78,7 +75,7 @@ def _size(sample: Sample) -> float:
 
 def judge(probe: Probe, log: Log, gpu: Gpu, rule: StopRule) -> Result:
     """The result of a probe: a Measurement for every quantity without a wrong sample, and the reasons for the rest."""
-    for params, reason in _wall_disagreements(probe, log):
+    for params, reason in wall.disagreements(log.samples, prologue=probe.prologue):
         log.reject(probe, params, reason)
     wrong = [rejection.params for rejection in log.rejections]
     common = _common_flags(log, gpu)
@@ -126,6 +123,9 @@ def _measurement(probe: Probe, estimates: Sequence[Estimate], rule: StopRule, fl
     throttled = sum(is_throttled(int(estimate.sample.throttle)) for estimate in estimates)
     if throttled > THROTTLED_SHARE * len(samples):
         flags = ("throttled", *flags)
+    clock_hz = _median_known(estimates, lambda sample: sample.sm_clock_hz)
+    if _differ(clock_hz, _median_known(estimates, lambda sample: sample.nvml_sm_clock_hz)):
+        flags = ("nvml_clock_differs", *flags)
     return Measurement(
         name=probe.name,
         quantity=estimates[0].quantity,
@@ -135,7 +135,7 @@ def _measurement(probe: Probe, estimates: Sequence[Estimate], rule: StopRule, fl
         value=interval.value,
         low=interval.low,
         high=interval.high,
-        sm_clock_hz=_median_known(estimates, lambda sample: sample.sm_clock_hz),
+        sm_clock_hz=clock_hz,
         power_w=_median_known(estimates, lambda sample: sample.power_w),
         flags=flags,
     )
@@ -144,6 +144,11 @@ def _measurement(probe: Probe, estimates: Sequence[Estimate], rule: StopRule, fl
 def _median_known(estimates: Sequence[Estimate], column: Callable[[Sample], float]) -> float | None:
     known = [column(estimate.sample) for estimate in estimates if column(estimate.sample) > 0]
     return median(known) if known else None
+
+
+def _differ(kernel_hz: float | None, nvml_hz: float | None) -> bool:
+    """Whether the clock that NVML tells is not the one that the kernel ran at, as with tensor kernels on Hopper."""
+    return kernel_hz is not None and nvml_hz is not None and abs(nvml_hz / kernel_hz - 1) > CLOCK_TOLERANCE
 
 
 def _impossible(measurement: Measurement, bound: float | None) -> str | None:
@@ -171,30 +176,7 @@ def _series(probe: Probe, log: Log) -> list[Series]:
     for table, mark in zip((log.samples, log.repeats), marks, strict=True):
         for point, samples in table.items():
             kernel = log.kernels[point]
-            key = kernel.cubin.key if kernel.cubin else ""
+            key = kernel.cubin.digest if kernel.cubin else ""
             params = {**dict(point.params), **mark}
             series.append(Series.of(probe.name, params, key, kernel.verdict.label or "", samples))
     return series
-
-
-def _wall_disagreements(probe: Probe, log: Log) -> list[tuple[Params, str]]:
-    """Points whose in-kernel time and CUDA events disagree by more than 1 % and what a launch costs.
-
-    The kernel's time can never be the longer; events also hold the host's delay between them, so the best sample
-    counts.
-    """
-    found: list[tuple[Params, str]] = []
-    for point, samples in log.samples.items():
-        timed = [sample for sample in samples if sample.event_s and sample.seconds]
-        if not timed:
-            continue
-        longest = max((sample.seconds - sample.event_s - TIMER_TICK_S) / sample.event_s for sample in timed)
-        missing = min((sample.event_s - sample.seconds - LAUNCH_SLACK_S) / sample.event_s for sample in timed)
-        if longest > WALL_TOLERANCE or (missing > WALL_TOLERANCE and not probe.prologue):
-            sample = timed[0]
-            reason = (
-                f"the kernel's own clock says {sample.seconds * 1e6:.1f} us, "
-                f"CUDA events {sample.event_s * 1e6:.1f} us: they must agree within 1 %"
-            )
-            found.append((dict(point.params), reason))
-    return found

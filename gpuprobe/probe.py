@@ -57,13 +57,15 @@ class Published:
 class Launch:
     """How a probe is launched: numbers, or functions of the parameters and the device.
 
-    ``block`` threads, ``data_bytes`` of working set, ``iters`` passes through the timed body.
+    ``block`` threads, ``data_bytes`` of working set, ``iters`` passes through the timed body, ``shared_bytes`` of dynamic
+    shared memory. The size of a cluster is the kernel's own (``__cluster_dims__``).
     """
 
     grid: Size = 1
     block: Size = 32
     data_bytes: Size = 0
     iters: Size = 1
+    shared_bytes: Size = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Probe:
     ``prologue`` says that the kernel works before its clocks start; ``paired`` that all points of a round get one
     seed, the same from run to run; ``warm_ms`` how long to run before the first sample;
     ``noise`` the relative standard deviation of a quantity between runs on one card, where recorded runs show it to be
-    above the 0.1 % that is taken otherwise (``rate@time``: of its twin in the other domain).
+    above the 0.1 % that is taken otherwise (``rate@time``: of its twin in the other domain);
+    ``covers`` the rows of the catalogue of published probes that it automates (docs/coverage.md).
     """
 
     name: str
@@ -107,6 +110,7 @@ class Probe:
     bound_is_reachable: bool = True
     published: Sequence[Published] = ()
     noise: Mapping[str, float] = field(default_factory=dict)
+    covers: Sequence[int] = ()
     keep: Callable[[Params], bool] | None = None
     best_over: Sequence[str] = ()
     warm_ms: float = 0.0
@@ -167,6 +171,7 @@ class Probe:
             block=size(self.launch.block),
             data_bytes=size(self.launch.data_bytes),
             iters=size(self.launch.iters),
+            shared_bytes=size(self.launch.shared_bytes),
             zero=params.get(self.operands_axis) == "zero",
         )
 

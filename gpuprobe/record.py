@@ -175,7 +175,8 @@ class Measurement:
 
     ``unit`` is SI or a cycle unit (``cycle``, ``B/s``, ``FLOP/s``, ``s``, ``FMA/cycle/SM``, ``B/cycle/SM``).
     ``limit`` is the physical bound in the same unit where one is known. Flags: ``throttled``, ``unstable``,
-    ``few_samples``, ``drift``, ``shared_gpu``, ``replayed``, ``emulated``.
+    ``few_samples``, ``drift``, ``shared_gpu``, ``replayed``, ``emulated``, ``nvml_clock_differs`` (NVML's clock is more than 2 %
+    from the kernel's own, which is the one that is used).
     """
 
     name: str

@@ -62,7 +62,8 @@ def kernels_of(
     kernels = {}
     for probe in probes:
         for params in probe.builds(mode, device or h100()):
-            cubin = Cubin(b"cubin", f"{probe.name}{sorted(params.items())}", "sm_90a", "nvrtc")
+            name = f"{probe.name}{sorted(params.items())}"
+            cubin = Cubin(b"cubin", name, "sm_90a", "nvrtc", name)
             kernels[probe.name, defines_key(params)] = Kernel(probe.name, params, cubin, verdicts(probe, params))
     return kernels
 

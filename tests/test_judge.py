@@ -11,11 +11,12 @@ from gpuprobe import bounds
 from gpuprobe.estimate import Estimate, Point, every, latency, rate
 from gpuprobe.gpu.nvml import is_throttled
 from gpuprobe.gpu.synthetic import Model, SyntheticGpu
-from gpuprobe.judge import LAUNCH_SLACK_S, Result
+from gpuprobe.judge import Result
 from gpuprobe.measure import DRIFT_REPEATS, WARM_ROUNDS, Plan, measure
 from gpuprobe.probe import Launch, Probe
 from gpuprobe.record import Measurement, Sample
 from gpuprobe.stats import median_interval
+from gpuprobe.wall import LAUNCH_SLACK_S
 
 POWER_CAP, IDLE, APPLICATION_CLOCKS = 0x4, 0x1, 0x2
 
@@ -239,6 +240,31 @@ def test_a_kernel_clock_that_disagrees_with_the_events_gives_no_number(share: fl
 def test_work_before_the_clocks_start_may_be_longer_but_never_shorter() -> None:
     assert only(judged(timed(20e-6, 0.5), chain_probe(launch=LONG, prologue=True))).n
     assert judged(timed(0.0, -0.5), chain_probe(launch=LONG, prologue=True)).measurements == ()
+
+
+@pytest.mark.parametrize(("share", "works"), [(0.004, True), (0.02, False)])
+def test_what_a_launch_costs_cancels_between_points_of_one_shape(share: float, works: bool) -> None:
+    """2 % of a kernel of a millisecond are less than a launch: only the difference of two kernels shows it."""
+    result = judged(timed(40e-6, share), chain_probe(launch=Launch(iters=20_000)))
+    assert bool(result.measurements) is works
+
+
+@pytest.mark.parametrize(("share", "works"), [(0.004, True), (0.03, False)])
+def test_work_before_the_clocks_cancels_between_numbers_of_passes(share: float, works: bool) -> None:
+    """Points that differ by their passes alone have done the same before their clocks began."""
+    probe = chain_probe(
+        axes={"PASSES": [1, 2]},
+        launch=Launch(iters=lambda p, d: 50_000 * int(p["PASSES"])),
+        prologue=True,
+    )
+    assert bool(judged(timed(5e-3, share), probe).measurements) is works
+
+
+@pytest.mark.parametrize(("nvml_hz", "flagged"), [(CLOCK_HZ, False), (CLOCK_HZ * 1.01, False), (CLOCK_HZ * 1.09, True)])
+def test_a_clock_of_nvml_that_is_not_the_kernels_is_flagged(nvml_hz: float, flagged: bool) -> None:
+    found = only(judged(chain_model(nvml_sm_clock_hz=nvml_hz)))
+    assert ("nvml_clock_differs" in found.flags) is flagged
+    assert found.sm_clock_hz == CLOCK_HZ
 
 
 def test_one_delayed_sample_is_the_host_and_not_the_clock() -> None:

@@ -34,12 +34,21 @@ class Job:
 
 @dataclass(frozen=True)
 class Cubin:
-    """Machine code for ``arch``; ``key`` is the SHA-256 (hex) of its inputs, ``compiler`` the NVRTC that made it."""
+    """Machine code for ``arch``; ``key`` is the SHA-256 (hex) of its inputs, ``compiler`` the NVRTC that made it.
+
+    ``digest`` is the SHA-256 of the code itself: two compilers that make the same of it give the same.
+    """
 
     data: bytes = field(repr=False)
     key: str
     arch: str
     compiler: str
+    digest: str
+
+    @classmethod
+    def of(cls, data: bytes, key: str, arch: str, compiler: str) -> Cubin:
+        """A cubin with its digest."""
+        return cls(data, key, arch, compiler, hashlib.sha256(data).hexdigest())
 
 
 def compile_cubin(
@@ -99,9 +108,9 @@ def _key(unit: Unit) -> str:
 
 def _cached(job: Job, key: str) -> Cubin | None:
     data = cache.load("cubin", key)
-    return None if data is None else Cubin(data, key, job.arch, nvrtc.compiler_version())
+    return None if data is None else Cubin.of(data, key, job.arch, nvrtc.compiler_version())
 
 
 def _stored(job: Job, key: str, data: bytes) -> Cubin:
     cache.store("cubin", key, data)
-    return Cubin(data, key, job.arch, nvrtc.compiler_version())
+    return Cubin.of(data, key, job.arch, nvrtc.compiler_version())

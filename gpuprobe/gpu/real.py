@@ -21,6 +21,8 @@ from gpuprobe.record import DeviceSpec, Environment, Number, Sample, Source
 RECORD_WORDS = 5
 PREPARE_BLOCK = 256
 POISON = 0xA5
+STATIC_SHARED_LIMIT = 48 << 10
+MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
 def cupy_module() -> Any:
@@ -144,14 +146,17 @@ class RealGpu:
             module = self._cupy.cuda.function.Module()
             module.load(job.cubin)
             self._modules[job.kernel] = module
-        return self._modules[job.kernel].get_function(entry)
+        function = self._modules[job.kernel].get_function(entry)
+        if entry == job.entry and job.point.shared_bytes > STATIC_SHARED_LIMIT:
+            self._cupy.cuda.driver.funcSetAttribute(function.ptr, MAX_DYNAMIC_SHARED, job.point.shared_bytes)
+        return function
 
     def _data(self, job: Job, out: Any) -> Any:
         """The working set of ``job``, prepared; sets of another probe are given back first."""
         if self._working.probe != job.probe:
             self._working = _Working(job.probe, {})
             self._cupy.get_default_memory_pool().free_all_blocks()
-        key = (job.prepare, job.point.data_bytes)
+        key = (job.kernel if job.prepare else "", job.point.data_bytes)  # a kernel never meets what another one wrote
         if key not in self._working.sets:
             data = self._cupy.cuda.alloc(max(job.point.data_bytes, 256))
             self._working.sets[key] = data
@@ -176,7 +181,7 @@ class RealGpu:
         arguments = self._arguments(records, out, data, job)
         begin, end = self._events
         begin.record(self._stream)
-        function((point.grid,), (point.block,), arguments)
+        function((point.grid,), (point.block,), arguments, shared_mem=point.shared_bytes)
         end.record(self._stream)
         end.synchronize()
         event_s = cupy.cuda.get_elapsed_time(begin, end) * 1e-3

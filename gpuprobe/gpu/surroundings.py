@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +27,7 @@ def environment_of(nvml: Nvml, other_processes: int | None) -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=_versions(),
+        commit=_commit(),
         power_limit_w=nvml.enforced_power_limit_w,
         clocks_policy="not locked by gpuprobe",
         max_sm_clock_hz=nvml.max_sm_clock_hz,
@@ -36,6 +39,21 @@ def environment_of(nvml: Nvml, other_processes: int | None) -> Environment:
         temperature_c=nvml.temperature_c,
         gpu_uuid=hashlib.sha256(nvml.uuid.encode()).hexdigest()[:16],  # tells cards apart without naming one
         cpu=_cpu(),
+    )
+
+
+def _commit() -> str:
+    """The commit of the checkout that gpuprobe runs from (+: files differ); empty for an installed wheel."""
+    folder, git = Path(gpuprobe.__file__).resolve().parent.parent, shutil.which("git")
+    if git is None or not (folder / ".git").exists():
+        return ""
+
+    def ask(*arguments: str) -> str:
+        command = [git, "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+
+    return ask("rev-parse", "--short=12", "HEAD") + (
+        "+" if ask("status", "--porcelain", "--untracked-files=no") else ""
     )
 
 
