@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
 from gpuprobe import __version__
-from gpuprobe.cli import COMMANDS, overview
+from gpuprobe.cli import COMMANDS, config, overview
 from gpuprobe.errors import Exit, GpuprobeError
 
 
@@ -50,9 +51,15 @@ class CommandTable(click.Group):
         return overview()
 
 
+PRINT_CONFIG = "--print-config"
+
 GROUP = CommandTable(
     "gpuprobe",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "auto_envvar_prefix": config.PREFIX,
+    },
     params=[],
 )
 GROUP = click.version_option(__version__, message="gpuprobe %(version)s")(GROUP)
@@ -63,7 +70,9 @@ def run(args: Sequence[str]) -> int:
     if "_GPUPROBE_COMPLETE" in os.environ:  # the shell asks for completions: click's own main answers
         GROUP.main(list(args), prog_name="gpuprobe")
     try:
-        with GROUP.make_context("gpuprobe", list(args)) as context:
+        if PRINT_CONFIG in args:
+            return _print_config([one for one in args if one != PRINT_CONFIG])
+        with GROUP.make_context("gpuprobe", list(args), default_map=_defaults(args)) as context:
             code = GROUP.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -75,3 +84,35 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         raise GpuprobeError(error.format_message(), exit_code=Exit.MACHINE_LACKS) from error
     return int(code or 0)
+
+
+def _defaults(args: Sequence[str]) -> dict[str, Any]:
+    """What the settings file says of the command that ``args`` name; the other commands are not imported."""
+    file = config.path()
+    table = config.read(file) if file else {}
+    unknown = next((name for name in table if name not in COMMANDS), None)
+    if unknown is not None:
+        raise GpuprobeError(f"{file} has a table for '{unknown}', which is no command", "see: gpuprobe --help")
+    name = next((one for one in args if not one.startswith("-")), "")
+    if name not in table:
+        return {}
+    command = GROUP.get_command(click.Context(GROUP), name)
+    return {name: config.defaults(command, table[name], name)} if command else {}
+
+
+def _print_config(args: list[str]) -> int:
+    """Print every option of the command that ``args`` name with its value and where that comes from; run nothing."""
+    context = GROUP.make_context("gpuprobe", args, default_map=_defaults(args), resilient_parsing=True)
+    while isinstance(context.command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        if not rest:
+            raise GpuprobeError(
+                f"--print-config needs a command: {', '.join(context.command.list_commands(context))}",
+                f"for example: {context.command_path} {context.command.list_commands(context)[0]} {PRINT_CONFIG}",
+            )
+        name, command, rest = context.command.resolve_command(context, rest)
+        if command is None:
+            raise click.UsageError(f"there is no command '{rest[0]}'", context)
+        context = command.make_context(name, rest, parent=context, resilient_parsing=True)
+    print("\n".join(config.explain(context, config.path())))
+    return 0
