@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from gpuprobe.cli.output import emit_json, json_option, note
 from gpuprobe.errors import Exit
 from gpuprobe.gpu.gemm_timer import GemmTimer
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS, REGIMES
+from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
 from gpuprobe.sweep.campaign import Campaign, read_shapes
 from gpuprobe.sweep.export import export, suffix
 from gpuprobe.sweep.journal import Journal, read_journal
@@ -125,6 +127,84 @@ def gemm(**options: Any) -> int:
             f"{done.timed} GEMMs timed ({done.each_s * 1e3:.1f} ms each), {done.refused} unsupported, "
             f"{done.earlier} from before, {named} kernels named, {rows} rows in {output}"
         )
+    return int(Exit.INTERRUPTED if stop.is_set() else Exit.DONE)
+
+
+@command.command("kernel")
+@click.option(
+    "--kernel",
+    "forms",
+    default=",".join(FORMS),
+    callback=_choices(FORMS),
+    show_default=True,
+    help="Kernels, a comma list.",
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    default="bf16,bf16,fp16,fp8",
+    callback=_choices(tuple(INPUT_BYTES)),
+    show_default=True,
+    help="Types, a comma list; one named twice gets twice as many GEMMs.",
+)
+@click.option("--shapes", type=click.IntRange(min=1), default=160, show_default=True, help="GEMMs.")
+@click.option("--configs", type=click.IntRange(min=1), default=130, show_default=True, help="Configurations a GEMM.")
+@click.option(
+    "--pool",
+    type=click.IntRange(min=1),
+    default=240,
+    show_default=True,
+    help="Configurations compiled a kernel and type.",
+)
+@click.option("--seconds", type=click.FloatRange(min=0), help="End within so many seconds, compiling included.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of GEMMs and configurations.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("tiles.jsonl"),
+    show_default=True,
+    help="Journal of the sweep, a JSON line a GEMM; the same command continues it.",
+)
+@json_option
+def kernel(**options: Any) -> int:
+    """Time configurations of tiled Triton GEMM kernels: tile, stages, warps, order of tiles.
+
+    Ctrl-C ends it and keeps every finished GEMM; the same command goes on.
+    """
+    from gpuprobe.gpu.triton_timer import Bench, compile_all
+    from gpuprobe.sweep.tiles import TileCampaign, measure
+
+    begin_s = time.perf_counter()
+    output: Path = options["output"]
+    turns = tuple((form, dtype) for dtype in options["dtypes"] for form in options["forms"])
+    campaign = TileCampaign(turns, options["seed"], options["pool"], options["configs"])
+    problems, records = campaign.problems(options["shapes"]), read_journal(output)
+    bench = Bench()
+    with _interruptible() as stop, Journal(output) as journal, Line() as line:
+        line.update("compiling")
+        compiled = compile_all(problems, campaign.pools(), max(1, (os.cpu_count() or 2) - 1))
+        line.line(f"{compiled} kernels compiled in {time.perf_counter() - begin_s:.0f} s")
+        seconds = options["seconds"]
+
+        def ended() -> bool:
+            return stop.is_set() or (seconds is not None and time.perf_counter() - begin_s >= seconds)
+
+        timed = measure(
+            campaign, problems, bench, journal, records, bench.facts, ended,
+            lambda done, count: line.update(f"{done}/{count} GEMMs, {time.perf_counter() - begin_s:.0f} s"),
+        )  # fmt: skip
+    summary = {
+        "timed": timed,
+        "compiled": compiled,
+        "seconds": round(time.perf_counter() - begin_s, 1),
+        "interrupted": stop.is_set(),
+        "output": str(output),
+    }
+    if options["as_json"]:
+        emit_json(summary)
+    else:
+        note(f"{timed} GEMMs timed in {summary['seconds']} s, in {output}")
     return int(Exit.INTERRUPTED if stop.is_set() else Exit.DONE)
 
 
