@@ -1,4 +1,4 @@
-"""``gpuprobe predict gemm``: time, power and energy of GEMMs on a GPU, one, a CSV of them, or a line at a time."""
+"""``gpuprobe predict``: time, power and energy of GEMMs on a GPU, one, a CSV, or a line at a time; tiled kernels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from gpuprobe.cli.output import check_output, emit_json, json_option, note, table
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS
+from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
 from gpuprobe.report.format import quantity
 
 _SOURCES = ("gpuprobe", "aiconfigurator", "vidur")
@@ -62,6 +63,51 @@ def gemm(**options: Any) -> int:
 
         predictor = calibrated(predictor, options["calibrate"])
     return {"csv": _csv, "jsonl": _jsonl, "one": _one}[asked](predictor, options)
+
+
+@command.command("kernel")
+@click.option("--gpu", required=True, metavar="NAME", help="A device of the catalogue (h100-sxm), or PATH.toml.")
+@click.option(
+    "--kernel", type=click.Choice(FORMS), default=FORMS[0], show_default=True, help="Form of the tiled kernel."
+)
+@click.option(
+    "--csv",
+    "csv_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="IN",
+    help="CSV m,n,k[,dtype],BM,BN,BK,GM,warps,stages.",
+)
+@click.option(
+    "--dtype", type=click.Choice(list(INPUT_BYTES)), default="bf16", show_default=True, help="Type of A and B."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="CSV to write them to."
+)
+@json_option
+def kernel(**options: Any) -> int:
+    """Predict configurations of a tiled Triton GEMM: time with its 90 % interval, and whether it can be launched."""
+    from gpuprobe.tune.batch import predict
+    from gpuprobe.tune.predictor import KernelPredictor
+
+    output: Path = options["output"]
+    if output.suffix != ".csv":
+        raise GpuprobeError(f"cannot write {output}: not a .csv", "use -o OUT.csv")
+    check_output(output)
+    predictor = KernelPredictor.load(options["gpu"], options["kernel"])
+    rows = predict(predictor, options["csv_path"], output, options["dtype"])
+    facts = {
+        "rows": rows,
+        "output": str(output),
+        "model_id": predictor.model.model_id,
+        "in_domain": predictor.in_domain,
+    }
+    if options["as_json"]:
+        emit_json(facts)
+    else:
+        known = "" if predictor.in_domain else "; no configuration was measured on this GPU"
+        note(f"{rows} configurations predicted in {output} by {predictor.model.model_id}{known}")
+    return Exit.DONE
 
 
 def _asked(options: dict[str, Any]) -> str:

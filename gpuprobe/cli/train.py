@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,7 +26,7 @@ from gpuprobe.errors import GpuprobeError
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Write DEVICE/gemm-SOURCE.npz and card.json there  [default: the package's models/].",
+    help="Write DEVICE/gemm-SOURCE.npz, tiles-gpuprobe.npz and card.json there  [default: the package's models/].",
 )
 @json_option
 def command(
@@ -33,20 +34,24 @@ def command(
 ) -> None:
     """Fit the models of DEVICES (default: all) to the data sets in models/data and to published tables.
 
-    Every error in a card is of GEMMs whose (n,k) the model that predicted them had not seen.
+    Models of GEMM times, and of the configurations of tiled kernels. Every error in a card is of GEMMs that the model
+    which predicted them had not seen.
     """
     from gpuprobe import resources
     from gpuprobe.predict import train
+    from gpuprobe.tune import train as tiles
 
     folder = output or resources.folder("models")
     jobs = [job for job in train.jobs(devices, reference) if source in (None, job.source)]
-    if not jobs:
+    kernels = [] if source not in (None, train.OWN) else list(tiles.jobs(devices))
+    if not jobs and not kernels:
         raise GpuprobeError("there is no data to train on", "name a device with data, or give --reference FOLDER")
     done = []
     with Progress() as line:
-        for job in jobs:
+        fits = [partial(train.train, job) for job in jobs] + [partial(tiles.train, job) for job in kernels]
+        for fit in fits:
             begin_s = time.perf_counter()
-            model_id, path = train.train(job, folder, line.update)
+            model_id, path = fit(folder, line.update)
             done.append({"model_id": model_id, "path": str(path), "seconds": round(time.perf_counter() - begin_s, 1)})
     if as_json:
         emit_json(done)

@@ -32,12 +32,13 @@ def bands(errors: Array, spreads: Array, regimes: NDArray[np.int64]) -> list[lis
     ``errors`` are log(measured / predicted) of rows not trained on; each end leaves out half of the uncovered share.
     """
     ratios = errors / spreads
-    pooled = _ends(ratios)
+    pooled = ends(ratios)
     members = [ratios[regimes == index] for index in range(len(BOUNDS))]
-    return [_ends(group) if len(group) >= _FEWEST_ROWS else pooled for group in members]
+    return [ends(group) if len(group) >= _FEWEST_ROWS else pooled for group in members]
 
 
-def _ends(ratios: Array) -> list[float]:
+def ends(ratios: Array) -> list[float]:
+    """The quantiles of a sample that leave out half of the uncovered share each; 0 always lies between them."""
     outside = (1 - COVERAGE) / 2
     rank = np.ceil((1 - outside) * (len(ratios) + 1)) / len(ratios) if len(ratios) else 1.0
     level = min(float(rank), 1.0)
