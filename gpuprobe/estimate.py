@@ -9,12 +9,49 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gpuprobe.record import Param, Params, Sample
 
-Method = Literal["kernel", "stream", "graph"]
-"""What one sample is: a kernel timed by its own clocks, or many launches on a stream or as a graph."""
+Method = Literal["kernel", "stream", "graph", "marks", "copy", "energy", "sensor"]
+"""What one sample is: a kernel timed by its own clocks; many launches on a stream or as a graph; single launches that
+mark host memory; a copy between host and device; launches back to back over ten updates of the energy counter; the
+power sensors under a load that is switched."""
+
+Place = Literal["device", "host", "managed", "managed away"]
+"""Where a working set lies: in the GPU's memory; in pinned memory of the host, read over the bus; in managed memory,
+where the last launch left it; or in managed memory brought back to the host before each launch."""
+
+Swizzle = Literal["none", "32B", "64B", "128B"]
+
+
+@dataclass(frozen=True)
+class TensorMap:
+    """A tensor in the working set as TMA sees it; the driver encodes it at the head of the set before each launch.
+
+    ``dims`` in elements and ``box`` have the innermost dimension first; ``strides`` are bytes, of the outer dimensions
+    alone, multiples of 16. The first HEAD_BYTES of the set hold the descriptor (128 bytes), then 32-bit words: rank,
+    five dims, five box sides. The tensor follows at HEAD_BYTES. Where it is not ``described`` the head holds the words
+    alone: plain bulk copies need no descriptor, and their boxes may be longer than a descriptor's (256).
+    """
+
+    dtype: str
+    dims: tuple[int, ...]
+    strides: tuple[int, ...]
+    box: tuple[int, ...]
+    swizzle: Swizzle = "none"
+    described: bool = True
+
+    HEAD_BYTES: ClassVar[int] = 1024
+
+    @classmethod
+    def dense(cls, dtype: str, item_bytes: int, dims: Sequence[int], box: Sequence[int]) -> TensorMap:
+        """A tensor without gaps."""
+        strides, step = [], item_bytes
+        for side in dims[:-1]:
+            step *= side
+            strides.append(step)
+        return cls(dtype, tuple(dims), tuple(strides), tuple(box))
 
 
 @dataclass(frozen=True)
@@ -22,7 +59,9 @@ class Point:
     """One configuration of a probe, resolved for a device: its parameters and its launch.
 
     ``iters`` is the number of passes through the timed body, ``data_bytes`` the size of the working set,
-    ``shared_bytes`` of dynamic shared memory a block, ``zero`` asks for zero operands.
+    ``shared_bytes`` of dynamic shared memory a block, ``zero`` asks for zero operands. ``cluster`` blocks form a
+    cluster (0: none); ``cooperative`` blocks all run at once; ``place`` and ``tensor_map`` are of the working set;
+    ``carveout`` percent of L1 are asked for as shared memory (-1: the driver's choice).
     """
 
     params: tuple[tuple[str, Param], ...]
@@ -32,6 +71,11 @@ class Point:
     iters: int = 1
     shared_bytes: int = 0
     zero: bool = False
+    cluster: int = 0
+    cooperative: bool = False
+    place: Place = "device"
+    tensor_map: TensorMap | None = None
+    carveout: int = -1
 
     def __getitem__(self, axis: str) -> Param:
         return dict(self.params)[axis]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from gpuprobe.compare import TWINS, Identity
+from gpuprobe.comparison import TWINS, Identity
 from gpuprobe.probe import discover
-from gpuprobe.record import Run
+from gpuprobe.record import Measurement, Run
 
 STEADY = 0.001
 CLOCK = 0.002
@@ -24,10 +24,18 @@ def declared(run: Run) -> Mapping[Identity, float]:
     floors: dict[Identity, float] = {}
     for row in run.measurements:
         of_probe = noise.get(row.name, {})
-        native = of_probe.get(row.quantity, STEADY)
+        native = _of(of_probe, row)
         floors[row.key, row.unit] = native
         twin = TWINS.get(row.unit)
         if twin is not None:
             clock = CLOCK if twin.domain == "time" else 0.0
             floors[row.key, twin.unit] = of_probe.get(f"{row.quantity}@{twin.domain}", math.hypot(native, clock))
     return floors
+
+
+def _of(noise: Mapping[str, float], row: Measurement) -> float:
+    """What a probe declares of a row: of its quantity with one of its settings (``throughput READ_ALL``), or of it."""
+    for value in row.params.values():
+        if f"{row.quantity} {value}" in noise:
+            return noise[f"{row.quantity} {value}"]
+    return noise.get(row.quantity, STEADY)

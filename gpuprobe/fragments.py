@@ -26,13 +26,6 @@ def wgmma_m64(product: NDArray[np.float64], register: int) -> NDArray[np.float64
     return values
 
 
-def mma_product(kind: str, seed: int, k: int = 16) -> NDArray[np.float64]:
-    """A x B of the operands that mma.cuh makes: 16 x k times k x 8, rounded to ``kind``."""
-    a = rounded(operand(np.arange(16 * k, dtype=np.uint32), seed), kind).reshape(16, k)
-    b = rounded(operand(np.arange(k * 8, dtype=np.uint32) + np.uint32(16 * k), seed), kind).reshape(k, 8)
-    return a @ b
-
-
 def wgmma_products(kind: str, seed: int, slices: int, n: int = 256) -> NDArray[np.float64]:
     """A x B of each k slice of the tiles that wgmma_rate.cu makes: slices x 64 x n."""
     k = 16 * slices

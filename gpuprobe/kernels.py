@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpuprobe import build, gate
 from gpuprobe.arch import Architecture
@@ -44,8 +45,12 @@ def build_kernels(probes: Iterable[Probe], architecture: Architecture, mode: Mod
     wanted = [(probe, params) for probe in probes for params in probe.builds(mode, device)]
     sources = {probe.name: probe.source() for probe, _ in wanted}
     built = build.build_many(
-        [build.Job(sources[probe.name], f"{probe.name}.cu", architecture.target, params) for probe, params in wanted]
+        [
+            build.Job(sources[probe.name], f"{probe.name}.cu", architecture.target, probe.compiled(params))
+            for probe, params in wanted
+        ]
     )
+    built = [_patched(probe, params, cubin) for (probe, params), cubin in zip(wanted, built, strict=True)]
     cubins = [cubin for cubin in built if isinstance(cubin, Cubin)]
     checks = [
         gate.Job(probe.entry, probe.expect(params) if probe.expect else Expect(timed=False))
@@ -61,3 +66,14 @@ def build_kernels(probes: Iterable[Probe], architecture: Architecture, mode: Mod
             kernel = Kernel(probe.name, params, cubin, next(verdicts))
         kernels[probe.name, defines_key(params)] = kernel
     return kernels
+
+
+def _patched(probe: Probe, params: Params, cubin: Cubin | GpuprobeError) -> Cubin | GpuprobeError:
+    """The cubin as the probe's patch leaves it, under a key of its own; an error stays one."""
+    if probe.patch is None or isinstance(cubin, GpuprobeError):
+        return cubin
+    try:
+        data = probe.patch(params, cubin.data)
+    except GpuprobeError as error:
+        return error
+    return replace(cubin, data=data, key=hashlib.sha256(data).hexdigest())

@@ -37,7 +37,7 @@ class Plan:
 
 PLANS: Mapping[Mode, Plan] = {
     "quick": Plan("quick", StopRule(relative_width=0.004, min_samples=15, max_samples=61, max_seconds=4.0)),
-    "full": Plan("full", StopRule(relative_width=0.002, min_samples=31, max_samples=201, max_seconds=25.0)),
+    "full": Plan("full", StopRule(relative_width=0.002, min_samples=31, max_samples=201, max_seconds=5.0)),
 }
 
 
@@ -73,7 +73,7 @@ def measure(
     _warm(probe, log, gpu)
     begin = time.perf_counter()
     replayed = gpu.source == "replay"  # the time that replaying takes must not decide how many samples are used
-    while log.kernels and not _enough(log, plan, 0.0 if replayed else time.perf_counter() - begin):
+    while log.kernels and not _enough(probe, log, plan, 0.0 if replayed else time.perf_counter() - begin):
         try:
             taken = _round(probe, log, gpu, shuffle)
         except Exhausted:
@@ -84,12 +84,12 @@ def measure(
             sample = next(iter(taken.values()))
             watcher.round(probe, len(log.rounds), plan.stop.max_samples, estimates[0], sample)
     _repeat_first(probe, log, gpu)
-    return judge(probe, log, gpu, plan.stop)
+    return judge(probe, log, gpu, _rule(probe, plan))
 
 
 def _warm(probe: Probe, log: Log, gpu: Gpu) -> None:
     """Discarded rounds: caches, clocks and power settle. A recording holds none, so none is played."""
-    if gpu.source == "replay":
+    if gpu.source == "replay" or probe.rounds:
         return
     begin = time.perf_counter()
     for _ in range(WARM_ROUNDS):
@@ -132,6 +132,8 @@ def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat
         if probe.reduce is not None:
             sample = replace(sample, values={**sample.values, **probe.reduce(point, outcome.out)})
         sample = sample.rounded()  # so that a replay of the file gives the very same numbers
+    if reason is None and probe.refuse is not None:
+        reason = probe.refuse(point, sample)
     if reason is not None:
         log.reject(probe, dict(point.params), reason)
         return None
@@ -153,8 +155,10 @@ def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
     )
 
 
-def _enough(log: Log, plan: Plan, elapsed: float) -> bool:
+def _enough(probe: Probe, log: Log, plan: Plan, elapsed: float) -> bool:
     """Whether every quantity not yet rejected has met the stopping rule; at the most rounds where there is none."""
+    if probe.rounds:
+        return len(log.rounds) >= probe.rounds
     found = log.estimates().values()
     if not found or len(log.rounds) >= plan.stop.max_samples:
         return len(log.rounds) >= plan.stop.max_samples
@@ -163,10 +167,17 @@ def _enough(log: Log, plan: Plan, elapsed: float) -> bool:
     return all(plan.stop.done([estimate.value for estimate in row], elapsed) is not None for row in open_)
 
 
+def _rule(probe: Probe, plan: Plan) -> StopRule:
+    """The rule that a probe's values are judged by: the plan's, or that of its fixed number of rounds."""
+    if not probe.rounds:
+        return plan.stop
+    return replace(plan.stop, relative_width=probe.width, min_samples=1, max_samples=max(1, probe.rounds))
+
+
 def _repeat_first(probe: Probe, log: Log, gpu: Gpu) -> None:
     """The drift check: the first configuration once more at the end."""
     first = next(iter(log.kernels), None)
-    if first is None or not log.rounds:
+    if first is None or not log.rounds or probe.rounds:
         return
     for repeat in range(DRIFT_REPEATS):
         try:

@@ -24,6 +24,16 @@ def mix(x: int) -> int:
     return x ^ x >> 16
 
 
+def mixed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """``mix`` of every element."""
+    x = x ^ x >> np.uint32(16)
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ x >> np.uint32(15)
+    x = x * np.uint32(0x846CA68B)
+    result: NDArray[np.uint32] = x ^ x >> np.uint32(16)
+    return result
+
+
 @dataclass(frozen=True)
 class Lap:
     """A random cycle through ``lines`` lines: after place(i) comes place(i + 1). See chase.cuh."""
@@ -59,13 +69,7 @@ def operand(index: NDArray[np.uint32], seed: int) -> NDArray[np.float32]:
     """About standard normal numbers for elements ``index``, exact in FP32; zeros for seed 0."""
     if seed == 0:
         return np.zeros(index.shape, dtype=np.float32)
-    with np.errstate(over="ignore"):
-        x = index.astype(np.uint32) * np.uint32(0x9E3779B9) + np.uint32(seed)
-        x ^= x >> np.uint32(16)
-        x *= np.uint32(0x7FEB352D)
-        x ^= x >> np.uint32(15)
-        x *= np.uint32(0x846CA68B)
-        x ^= x >> np.uint32(16)
+    x = mixed(index.astype(np.uint32) * np.uint32(0x9E3779B9) + np.uint32(seed))
     total = sum((x >> np.uint32(shift) & np.uint32(255)).astype(np.int32) for shift in (0, 8, 16, 24))
     return (np.asarray(total - 510, dtype=np.float32) / np.float32(128.0)).astype(np.float32)
 

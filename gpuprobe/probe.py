@@ -19,9 +19,9 @@ from typing import Any, Literal
 from gpuprobe import arch, resources
 from gpuprobe.arch import Architecture
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.estimate import Estimate, Estimator, Method, Point
+from gpuprobe.estimate import Estimate, Estimator, Method, Place, Point, TensorMap
 from gpuprobe.gate import Expect
-from gpuprobe.record import DeviceSpec, Param, Params
+from gpuprobe.record import DeviceSpec, Param, Params, Sample
 
 Mode = Literal["quick", "full"]
 Size = int | Callable[[Params, DeviceSpec], int]
@@ -29,14 +29,16 @@ Axis = Sequence[Param] | Callable[[DeviceSpec], Sequence[Param]]
 Bound = Callable[[Estimate, DeviceSpec, Architecture, float | None], float | None]
 Check = Callable[[Point, int, bytes], str | None]
 Reduce = Callable[[Point, bytes], Mapping[str, float]]
+Patch = Callable[[Params, bytes], bytes]
+Refuse = Callable[[Point, Sample], str | None]
 
 
 @dataclass(frozen=True)
 class Published:
     """A published value to stand beside ours: ``device`` as in devices/, the value in ``unit`` (default: the probe's).
 
-    ``params`` need only name the axes that matter. ``method`` says how it was got where that explains a difference;
-    ``tolerance`` is relative.
+    ``params`` need only name the axes that matter. ``method`` says how it was got; ``reason`` why ours is known to lie
+    outside ``tolerance`` (relative), where it does: it must explain the difference, not only name one.
     """
 
     device: str
@@ -47,6 +49,7 @@ class Published:
     unit: str = ""
     method: str = ""
     tolerance: float = 0.03
+    reason: str = ""
 
     def beyond(self, axes: Sequence[str]) -> Published:
         """The same value without its settings of ``axes``, over which the best was searched."""
@@ -57,8 +60,11 @@ class Published:
 class Launch:
     """How a probe is launched: numbers, or functions of the parameters and the device.
 
-    ``block`` threads, ``data_bytes`` of working set, ``iters`` passes through the timed body, ``shared_bytes`` of dynamic
-    shared memory. The size of a cluster is the kernel's own (``__cluster_dims__``).
+    ``block`` threads, ``data_bytes`` of working set, ``iters`` passes through the timed body, ``shared_bytes`` of
+    dynamic shared memory. ``cluster`` blocks are launched as a cluster (0: none, or those of the kernel's own
+    ``__cluster_dims__(n)``); ``cooperative`` asks for all blocks to run at once; ``place`` says where the working set
+    lies; ``tensor_map`` describes the tensor in it to TMA; ``carveout`` is the share of L1 asked for as shared
+    memory, in percent (-1: the driver's choice).
     """
 
     grid: Size = 1
@@ -66,26 +72,37 @@ class Launch:
     data_bytes: Size = 0
     iters: Size = 1
     shared_bytes: Size = 0
+    cluster: Size = 0
+    cooperative: bool = False
+    place: Place | Callable[[Params, DeviceSpec], Place] = "device"
+    tensor_map: Callable[[Params, DeviceSpec], TensorMap | None] | None = None
+    carveout: Size = -1
 
 
 @dataclass(frozen=True)
 class Probe:
     """One microbenchmark: kernel, parameter grid, what the SASS must hold, how samples become values.
 
-    ``defines`` are compile-time axes, ``axes`` run-time ones; ``quick`` replaces either in quick mode.
+    ``defines`` are compile-time axes, ``axes`` run-time ones; ``quick`` replaces either in quick mode. ``patches``
+    are axes of ``patch``, which rewrites machine instructions of the built cubin (sass.patch) before the gate sees
+    it.
 
     ``expect`` gives the SASS gate's demands for a set of defines (None: no timed region, only the forbidden opcodes
     are looked for); ``estimate`` turns a round of samples into estimates; ``bound`` is the physical limit of an
-    estimate at the measured SM clock (``bound_is_reachable`` False: that of something beside it, and no share of it is
-    shown); ``check`` compares what the kernel computed (``out`` as bytes, and the seed)
-    with the host and returns a reason or None; ``reduce`` turns ``out`` into further columns; ``prepare`` names the
-    kernel that fills the working set; ``method`` says what a sample is: one kernel timed by its own clocks, or many
-    launches by stream or by graph; ``best_over`` names axes that are searched, of which a table shows the best;
-    ``prologue`` says that the kernel works before its clocks start; ``paired`` that all points of a round get one
-    seed, the same from run to run; ``warm_ms`` how long to run before the first sample;
-    ``noise`` the relative standard deviation of a quantity between runs on one card, where recorded runs show it to be
-    above the 0.1 % that is taken otherwise (``rate@time``: of its twin in the other domain);
-    ``covers`` the rows of the catalogue of published probes that it automates (docs/coverage.md).
+    estimate at the measured SM clock (``bound_is_reachable`` False: that of something beside it, and no share of it
+    is shown); ``check`` compares what the kernel computed (``out`` as bytes, and the seed) with the host and returns
+    a reason or None; ``reduce`` turns ``out`` into further columns; ``prepare`` names the kernel that fills the
+    working set; ``method`` says what a sample is: one kernel timed by its own clocks, or many launches by stream or
+    by graph; ``best_over`` names axes that are searched, of which a table shows the best; ``prologue`` says that the
+    kernel works before its clocks start; ``paired`` that all points of a round get one seed, the same from run to
+    run; ``warm_ms`` how long to run before the first sample; ``noise`` the relative standard deviation of a quantity
+    between runs on one card, where recorded runs show it to be above the 0.1 % that is taken otherwise
+    (``rate@time``: of its twin in the other domain;
+    ``rate ALL``: of the points with that setting); ``covers`` the rows of the catalogue of published probes that it
+    automates (docs/coverage.md); ``rounds`` a fixed number of rounds in place of the plan's rule, for samples that
+    last seconds: none is discarded or repeated, and ``width`` is the relative width of an interval from which on a
+    value is called unstable; ``refuse`` gives a reason against a sample, or None; ``settings`` names axes that one
+    launch goes through by itself (columns), so that estimates have them and points have not.
     """
 
     name: str
@@ -98,6 +115,8 @@ class Probe:
     quick: Mapping[str, Axis] = field(default_factory=dict)
     launch: Launch = field(default_factory=Launch)
     expect: Callable[[Params], Expect] | None = None
+    patches: Mapping[str, Axis] = field(default_factory=dict)
+    patch: Patch | None = None
     kernel: str = ""
     entry: str = "probe"
     prepare: str = ""
@@ -111,6 +130,10 @@ class Probe:
     published: Sequence[Published] = ()
     noise: Mapping[str, float] = field(default_factory=dict)
     covers: Sequence[int] = ()
+    rounds: int = 0
+    width: float = 0.0
+    refuse: Refuse | None = None
+    settings: Sequence[str] = ()
     keep: Callable[[Params], bool] | None = None
     best_over: Sequence[str] = ()
     warm_ms: float = 0.0
@@ -131,8 +154,8 @@ class Probe:
 
     @property
     def source_path(self) -> Path:
-        """The CUDA source."""
-        return self.path.with_name(f"{self.kernel or self.name}.cu")
+        """The CUDA source; ``kernel`` may name one of another folder (``../tensor/wgmma_rate``)."""
+        return (self.path.parent / f"{self.kernel or self.name}.cu").resolve()
 
     def source(self) -> str:
         """The CUDA source with the project's own headers in place of their #include lines."""
@@ -143,17 +166,21 @@ class Probe:
         return arch.matches(self.archs, architecture)
 
     def builds(self, mode: Mode, device: DeviceSpec) -> list[Params]:
-        """Every set of compile-time defines of ``mode``."""
-        return list(self._grid(self.defines, mode, device))
+        """Every kernel of ``mode``: its compile-time defines and patches."""
+        return list(self._grid({**self.defines, **self.patches}, mode, device))
 
     def points(self, mode: Mode, device: DeviceSpec) -> list[Point]:
         """Every configuration of ``mode``, resolved for ``device``."""
-        grid = self._grid({**self.defines, **self.axes}, mode, device)
+        grid = self._grid({**self.defines, **self.patches, **self.axes}, mode, device)
         return [self._point(params, device) for params in grid if self.keep is None or self.keep(params)]
 
     def defines_of(self, point: Point) -> Params:
-        """The compile-time part of a point."""
-        return {name: point[name] for name in self.defines}
+        """The part of a point that decides its kernel."""
+        return {name: point[name] for name in (*self.defines, *self.patches)}
+
+    def compiled(self, params: Params) -> Params:
+        """The part of a kernel's parameters that the compiler is told."""
+        return {name: value for name, value in params.items() if name in self.defines}
 
     def _grid(self, axes: Mapping[str, Axis], mode: Mode, device: DeviceSpec) -> Iterator[Params]:
         chosen = {name: self.quick.get(name, axis) if mode == "quick" else axis for name, axis in axes.items()}
@@ -173,6 +200,11 @@ class Probe:
             iters=size(self.launch.iters),
             shared_bytes=size(self.launch.shared_bytes),
             zero=params.get(self.operands_axis) == "zero",
+            cluster=size(self.launch.cluster),
+            cooperative=self.launch.cooperative,
+            place=self.launch.place(params, device) if callable(self.launch.place) else self.launch.place,
+            carveout=size(self.launch.carveout),
+            tensor_map=self.launch.tensor_map(params, device) if self.launch.tensor_map else None,
         )
 
 

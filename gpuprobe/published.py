@@ -1,7 +1,8 @@
 """A Run against published values: within a tolerance or not, and what is known about why.
 
 Only values of the same product or of the same chip are set beside ours. The second kind (h800-pcie beside h100-sxm,
-both GH100) agrees in what the chip fixes, cycles and rates per SM, not always in what clocks, SM count and memory fix.
+both GH100) agrees in what the chip fixes, cycles and rates per SM, not always in what clocks, SM count and memory fix:
+where the stated numbers of both products account for a difference, it is EXPLAINED.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
-from gpuprobe.compare import domain_of, label, orientation
+from gpuprobe.comparison import domain_of, label, orientation
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.record import Measurement, Params, Run
+from gpuprobe.record import DeviceSpec, Measurement, Params, Run
 
 COST_TOLERANCE = 0.03
 RATE_TOLERANCE = 0.05
@@ -54,11 +55,16 @@ class PublishedValue(Protocol):
     def tolerance(self) -> float:
         """A tolerance of its own (relative); the wider of this and the kind's holds."""
 
+    @property
+    def reason(self) -> str:
+        """Why ours is known to differ, or an empty text."""
+
 
 class Agreement(StrEnum):
-    """Whether a value lies within the tolerance of a published one."""
+    """Whether a value lies within the tolerance of a published one; EXPLAINED: it does not, and the probe says why."""
 
     WITHIN = "WITHIN"
+    EXPLAINED = "EXPLAINED"
     OUTSIDE = "OUTSIDE"
 
 
@@ -87,26 +93,35 @@ class PublishedRow:
 
 
 def against_published(
-    run: Run, published: Mapping[str, Sequence[PublishedValue]], chips: Mapping[str, str]
+    run: Run,
+    published: Mapping[str, Sequence[PublishedValue]],
+    chips: Mapping[str, str],
+    devices: Mapping[str, DeviceSpec] | None = None,
 ) -> tuple[PublishedRow, ...]:
     """Rows for every measurement with a published value of this product or chip, the same product first.
 
     ``published`` goes by the name of the measurement. ``chips`` gives the chip of each product that values are
-    published for; values of a product it does not name stand only beside that very product. A published value of zero
-    or below is a GpuprobeError.
+    published for; values of a product it does not name stand only beside that very product. ``devices`` states the
+    numbers of other products, which may account for a difference. A published value of zero or below is a
+    GpuprobeError.
     """
-    rows = [row for measurement in run.measurements for row in _rows(run, measurement, published, chips)]
+    others = devices or {}
+    rows = [row for measurement in run.measurements for row in _rows(run, measurement, published, chips, others)]
     return tuple(rows)
 
 
 def _rows(
-    run: Run, measurement: Measurement, published: Mapping[str, Sequence[PublishedValue]], chips: Mapping[str, str]
+    run: Run,
+    measurement: Measurement,
+    published: Mapping[str, Sequence[PublishedValue]],
+    chips: Mapping[str, str],
+    devices: Mapping[str, DeviceSpec],
 ) -> list[PublishedRow]:
     found = []
     for value in published.get(measurement.name, ()):
         match = _match(run, value.device, chips)
         if match and _applies(value, measurement):
-            found.append(_row(run, measurement, value, match))
+            found.append(_row(run, measurement, value, match, devices.get(value.device)))
     return sorted(found, key=lambda row: row.match != "device")
 
 
@@ -121,7 +136,13 @@ def _applies(value: PublishedValue, measurement: Measurement) -> bool:
     return fits and value.quantity == measurement.quantity
 
 
-def _row(run: Run, measurement: Measurement, value: PublishedValue, match: Literal["device", "chip"]) -> PublishedRow:
+def _row(
+    run: Run,
+    measurement: Measurement,
+    value: PublishedValue,
+    match: Literal["device", "chip"],
+    other: DeviceSpec | None,
+) -> PublishedRow:
     if not value.value > 0.0:
         raise GpuprobeError(
             f"{label(measurement)}: the published value {value.value} ({value.source}) has no ratio",
@@ -129,9 +150,12 @@ def _row(run: Run, measurement: Measurement, value: PublishedValue, match: Liter
         )
     ratio, low, high = (number / value.value for number in (measurement.value, measurement.low, measurement.high))
     tolerance = max(value.tolerance, RATE_TOLERANCE if orientation(measurement.unit) > 0 else COST_TOLERANCE)
-    verdict = Agreement.WITHIN if abs(ratio - 1.0) <= tolerance else Agreement.OUTSIDE
+    stated = _stated_difference(run.device, other, measurement, ratio, tolerance) if match == "chip" else ""
+    outside = Agreement.EXPLAINED if value.reason or stated else Agreement.OUTSIDE
+    verdict = Agreement.WITHIN if abs(ratio - 1.0) <= tolerance else outside
     reasons = [_distance(ratio, tolerance)]
-    if verdict is Agreement.OUTSIDE:
+    if verdict is not Agreement.WITHIN:
+        reasons += [stated] if stated else []
         reasons += _evidence(run, measurement, value, match)
         reasons += ["our interval reaches the tolerance"] if low <= 1 + tolerance and high >= 1 - tolerance else []
     return PublishedRow(
@@ -153,6 +177,28 @@ def _row(run: Run, measurement: Measurement, value: PublishedValue, match: Liter
     )
 
 
+def _stated_difference(
+    ours: DeviceSpec, theirs: DeviceSpec | None, measurement: Measurement, ratio: float, tolerance: float
+) -> str:
+    """Words where what both products state makes up for a difference of a rate; empty where it does not."""
+    unit = measurement.unit
+    if theirs is None or not (unit.endswith("/s") and unit.partition("/")[0] in ("B", "FLOP", "op")):
+        return ""
+    memory = measurement.name.startswith("dram")
+    keys = ("dram_bandwidth_bytes_per_s",) if memory else ("sm_count", "boost_clock_hz")
+    scale = 1.0
+    for key in keys:
+        mine, other = ours.get(key), theirs.get(key)
+        if not mine or not other:
+            return ""
+        scale *= mine / other
+    left = ratio / scale - 1.0
+    if abs(left) > tolerance:
+        return ""
+    of_what = "memory bandwidth" if memory else "SM count x boost clock"
+    return f"{of_what} as stated is {scale:.2f} times theirs, which leaves {left:+.1%}"
+
+
 def _distance(ratio: float, tolerance: float) -> str:
     side = "above" if ratio > 1.0 else "below"
     return f"{abs(ratio - 1.0):.1%} {side} the published value, tolerance {tolerance:.0%}"
@@ -170,6 +216,8 @@ def _evidence(
     for flag in ("throttled", "shared_gpu", "emulated", "unstable", "drift", "few_samples"):
         if flag in measurement.flags:
             yield f"ours is flagged {flag}"
+    if value.reason:
+        yield value.reason
     if value.method:
         yield f"their method: {value.method}"
 

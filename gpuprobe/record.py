@@ -14,9 +14,14 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from gpuprobe import tabular
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.units import quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -175,8 +180,8 @@ class Measurement:
 
     ``unit`` is SI or a cycle unit (``cycle``, ``B/s``, ``FLOP/s``, ``s``, ``FMA/cycle/SM``, ``B/cycle/SM``).
     ``limit`` is the physical bound in the same unit where one is known. Flags: ``throttled``, ``unstable``,
-    ``few_samples``, ``drift``, ``shared_gpu``, ``replayed``, ``emulated``, ``nvml_clock_differs`` (NVML's clock is more than 2 %
-    from the kernel's own, which is the one that is used).
+    ``few_samples``, ``drift``, ``shared_gpu``, ``replayed``, ``emulated``,
+    ``nvml_clock_differs`` (NVML's clock is more than 2 % from the kernel's own, which is the one that is used).
     """
 
     name: str
@@ -228,6 +233,41 @@ class Run:
     warnings: tuple[str, ...] = ()
     duration_s: float | None = None
     schema: int = SCHEMA
+
+    def to_frame(self) -> pd.DataFrame:
+        """The measurements as a DataFrame: a row each, a column for each parameter; needs pandas."""
+        return tabular.frame(
+            {
+                **{name: getattr(row, name) for name in _FRAME[:2]},
+                **row.params,
+                **{name: getattr(row, name) for name in _FRAME[2:]},
+                "flags": " ".join(row.flags),
+            }
+            for row in self.measurements
+        )
+
+    def _repr_html_(self) -> str:
+        """The measurements as a notebook shows them."""
+        title = (
+            f"{self.device.product}, driver {self.environment.driver}, {self.started_at[:10]}, {self.source}: "
+            f"{len(self.measurements)} measurements, {len(self.rejections)} rejections"
+        )
+        rows = [
+            (
+                row.name,
+                row.quantity,
+                " ".join(f"{name}={value}" for name, value in row.params.items()),
+                quantity(row.value, row.unit),
+                f"{quantity(row.low, row.unit)} to {quantity(row.high, row.unit)}",
+                " ".join(row.flags),
+            )
+            for row in self.measurements
+        ]
+        return tabular.html(title, ("probe", "quantity", "parameters", "value", "95 %", "flags"), rows)
+
+
+_FRAME = ("name", "quantity", "unit", "value", "low", "high", "n", "sm_clock_hz", "power_w", "limit")
+"""Columns of ``Run.to_frame``; those of the parameters stand after the second."""
 
 
 def to_document(run: Run) -> dict[str, Any]:
@@ -349,7 +389,10 @@ def _texts(values: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
-    return tuple(_finite(value, "sample") for value in values)
+    found = tuple(values)
+    if set(map(type, found)) <= {int, float} and all(map(math.isfinite, found)):  # runs hold millions of them
+        return tuple(map(float, found))
+    return tuple(_finite(value, "sample") for value in found)
 
 
 def _finite(value: Any, what: str) -> float:

@@ -189,7 +189,7 @@ def _rise(interval: Interval) -> float:
 def is_different(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
     """Ratio of medians b/a with its interval from the samples of one run; ask ``.beyond(effect)`` of it.
 
-    It knows nothing of what changes between processes; ``gpuprobe.compare`` adds that.
+    It knows nothing of what changes between processes; ``gpuprobe.comparison`` adds that.
     """
     return ratio_of(median_interval(a, confidence), median_interval(b, confidence))
 

@@ -12,8 +12,8 @@ from gpuprobe.estimate import Point
 from gpuprobe.record import Params, Sample
 
 TOLERANCE = 0.01
-RESOLUTION_S = 6e-6
-"""Noise of a difference of medians: the timer's ticks of 1 us, the events' half, start and drain (5.5 us seen)."""
+RESOLUTION_S = 15e-6
+"""Noise of a difference of medians: the timer's ticks of 1 us, start and drain of grids, clock steps (12 us seen)."""
 LAUNCH_SLACK_S = 60e-6
 """What events see besides a kernel that has no partner: the launch on an idle stream (26 us on an H100), drain."""
 TIMER_TICK_S = 2e-6
@@ -50,12 +50,12 @@ def _comparable(point: Point, other: Point, *, prologue: bool) -> bool:
     """Whether launching both costs the same."""
     if point == other or _shape(point) != _shape(other):
         return False
-    changed = sum(dict(other.params).get(name) != value for name, value in point.params)
-    return not prologue or (changed == 1 and point.iters != other.iters)
+    changed = [value for name, value in point.params if dict(other.params).get(name) != value]
+    return not prologue or (len(changed) == 1 and not isinstance(changed[0], str) and point.iters != other.iters)
 
 
-def _shape(point: Point) -> tuple[int, int, int, int]:
-    return point.grid, point.block, point.data_bytes, point.shared_bytes
+def _shape(point: Point) -> tuple[int, ...]:
+    return point.grid, point.block, point.data_bytes, point.shared_bytes, point.cluster
 
 
 def _apart(seconds: float, event_s: float) -> str | None:

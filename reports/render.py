@@ -1,4 +1,4 @@
-"""Render the report of every recorded run beside it: ``python reports/render.py`` writes reports/*/index.html."""
+"""Render every report: ``python reports/render.py`` writes pages of runs (index), model cards (models) and traces."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Render every recording; the exit code of the first that fails, else 0."""
+    """Render all; the exit code of the first that fails, else 0."""
     sys.path.insert(0, str(ROOT))
     from gpuprobe.cli import main as gpuprobe  # noqa: PLC0415 - from this checkout, installed or not
 
     os.chdir(ROOT)  # the page names the command, with paths that hold in any checkout
-    for run in sorted(Path("reports").glob("*/run.json.gz")):
-        code = gpuprobe(["report", str(run), "-o", str(run.with_name("index.html"))])
+    pages = {run: run.with_name("index.html") for run in sorted(Path("reports").glob("*/run.json.gz"))}
+    for folder in {run.parent for run in pages}:
+        card = Path("models") / folder.name / "card.json"
+        pages |= {card: folder / "models.html"} if card.is_file() else {}
+        pages |= {trace: trace.with_suffix(".html") for trace in sorted(folder.glob("*.gptrace"))}
+    for source, page in pages.items():
+        code = gpuprobe(["report", str(source), "-o", str(page)])
         if code:
             return code
     return 0

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuprobe import compare as comparing
-from gpuprobe.compare import Comparison, Row, Verdict, compare, noise_floor, to_document
+from gpuprobe import comparison as comparing
+from gpuprobe.comparison import Comparison, Row, Verdict, compare, noise_floor, to_document
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.record import DeviceSpec, Environment, Measurement, Run
 from gpuprobe.stats import median_intervals

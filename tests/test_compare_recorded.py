@@ -27,7 +27,7 @@ from statistics import NormalDist
 import pytest
 
 from gpuprobe.cli.compare import CONFIDENCE
-from gpuprobe.compare import Comparison, Row, Verdict, compare, orientation
+from gpuprobe.comparison import Comparison, Row, Verdict, compare, orientation
 from gpuprobe.floors import declared
 from gpuprobe.record import Measurement, Run, read_run
 
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recorded repeats
 @cache
 def runs() -> tuple[Run, ...]:
     found = tuple(read_run(path) for path in sorted(FOLDER.glob("*.json.gz")))
-    assert len(found) >= 3, f"{FOLDER} holds {len(found)} runs: at least three are needed"
+    assert len(found) >= 2, f"{FOLDER} holds {len(found)} runs: at least two are needed"
     return found
 
 
@@ -106,8 +106,9 @@ def test_a_change_of_two_percent_is_found_where_the_noise_allows_it(factor: floa
             if not allows(before):
                 continue
             judged += 1
-            faster = (factor > 1) == (orientation(after.unit) > 0)
-            if after.verdict is not (Verdict.FASTER if faster else Verdict.SLOWER):
+            way = orientation(after.unit)
+            found = Verdict.DIFFERENT if way == 0 else Verdict.FASTER if (factor > 1) == (way > 0) else Verdict.SLOWER
+            if after.verdict is not found:
                 missed.append(f"{named(after)} {after.verdict}")
     assert judged >= 0.5 * everything, f"only {judged} of {everything} rows are quiet enough"
     assert len(missed) <= 0.05 * judged, f"{len(missed)} of {judged} rows:{listed(missed)}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpuprobe.fragments import mma_m16n8, mma_product, wgmma_m64, wgmma_products
+from gpuprobe.families.mma_host import products
+from gpuprobe.fragments import mma_m16n8, wgmma_m64, wgmma_products
+from gpuprobe.mma import parse
 from gpuprobe.operands import operand, rounded
 
 # PTX ISA, mma.m16n8k16 (C or D of f32): groupID = laneid >> 2, threadID_in_group = laneid % 4
@@ -59,7 +61,7 @@ def test_the_product_is_that_of_the_registers_by_the_isa(kind: str) -> None:
             b_matrix[inside * 2 + (i & 1) + (0 if i < 2 else 8), group] = b[i]
     assert not np.isnan(a_matrix).any()
     assert not np.isnan(b_matrix).any()
-    assert np.array_equal(mma_product(kind, seed), a_matrix @ b_matrix)
+    assert np.array_equal(products(parse(kind), seed)[0], a_matrix @ b_matrix)
 
 
 @pytest.mark.parametrize("register", [0, 1, 2, 3, 4, 63, 126, 127])
@@ -94,5 +96,5 @@ def test_the_slices_add_up_to_the_whole_product(kind: str, slices: int) -> None:
 
 
 def test_zero_operands_give_a_zero_product() -> None:
-    assert not mma_product("F16", 0).any()
+    assert not products(parse("F16"), 0)[0].any()
     assert not wgmma_products("BF16", 0, 4).any()

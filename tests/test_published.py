@@ -25,6 +25,7 @@ class Value:
     quantity: str = "latency"
     method: str = ""
     tolerance: float = 0.03
+    reason: str = ""
 
 
 def measured(value: float = 32.5, unit: str = "cycle", flags: tuple[str, ...] = ()) -> Measurement:
@@ -92,3 +93,34 @@ def test_a_wide_interval_that_reaches_the_tolerance_is_said() -> None:
 def test_a_published_zero_is_an_error() -> None:
     with pytest.raises(GpuprobeError, match="published value"):
         rows_of(measured(), Value("h100-sxm", 0.0))
+
+
+def test_a_known_reason_makes_outside_explained_and_is_printed() -> None:
+    (row,) = rows_of(measured(40.0), Value("h100-sxm", 30.0, reason="their clock reads are in the chain"))
+    assert row.verdict is Agreement.EXPLAINED
+    assert "their clock reads are in the chain" in row.reason
+    (row,) = rows_of(measured(30.1), Value("h100-sxm", 30.0, reason="their clock reads are in the chain"))
+    assert row.verdict is Agreement.WITHIN
+    assert "clock reads" not in row.reason
+
+
+def test_what_other_products_state_may_explain_a_rate_but_not_a_latency() -> None:
+    half = DeviceSpec("h800-pcie", "H800", "sm_90", "GH100", {
+        "sm_count": Number(66, "datasheet", "test"), "boost_clock_hz": Number(1.98e9, "datasheet", "test"),
+        "dram_bandwidth_bytes_per_s": Number(2e12, "datasheet", "test"),
+    })  # fmt: skip
+    ours = {"sm_count": Number(132, "datasheet", "t"), "dram_bandwidth_bytes_per_s": Number(3e12, "datasheet", "t")}
+
+    def row(name: str, unit: str, ratio: float) -> PublishedRow:
+        measurement = replace(measured(100 * ratio, unit), name=name)
+        run = Run("r", "2025-01-01", "synthetic", "full", DEVICE.with_numbers(ours), Environment(), (measurement,))
+        (found,) = against_published(run, {name: (Value("h800-pcie", 100.0),)}, CHIPS, {"h800-pcie": half})
+        return found
+
+    assert row("mma_rate", "FLOP/s", 2.04).verdict is Agreement.EXPLAINED
+    assert "2.00 times theirs, which leaves +2.0%" in row("mma_rate", "FLOP/s", 2.04).reason
+    assert row("mma_rate", "FLOP/s", 2.2).verdict is Agreement.OUTSIDE
+    assert row("dram_bandwidth", "B/s", 1.5).verdict is Agreement.EXPLAINED
+    assert row("dram_bandwidth", "B/s", 2.0).verdict is Agreement.OUTSIDE
+    assert row("l1", "cycle", 2.0).verdict is Agreement.OUTSIDE
+    assert row("mma_rate", "FMA/cycle/SM", 2.0).verdict is Agreement.OUTSIDE

@@ -73,7 +73,7 @@ def test_it_is_a_full_live_run_of_an_h100_with_its_surroundings() -> None:
 
 def test_it_is_what_is_replayed_for_its_architecture_and_small_enough_to_ship() -> None:
     assert shipped(arch.parse("sm_90")) == FOLDER / FILE
-    assert (FOLDER / FILE).stat().st_size < 2 * MIB
+    assert (FOLDER / FILE).stat().st_size < 4 * MIB
 
 
 def test_it_holds_every_probe_that_there_is() -> None:
@@ -109,7 +109,7 @@ def test_quick_replays_as_well() -> None:
     probes = [probe for probe in discover() if probe.group in ("compute", "memory")]
     kernels = build_kernels(probes, arch.parse("sm_90"), "quick", recorded().device)
     quick = campaign.replay(recorded(), probes, kernels, "quick", Watching())
-    assert {m.name for m in quick.measurements} == {probe.name for probe in probes}
+    assert {m.name for m in quick.measurements} == {p.name for p in probes if p.points("quick", recorded().device)}
     full = {(m.key, m.unit): m for m in recorded().measurements}
     apart = [m.key for m in quick.measurements if not 0.95 < m.value / full[m.key, m.unit].value < 1.05]
     assert apart == []

@@ -16,8 +16,13 @@ COMMANDS = {
     "sweep": ("gpuprobe.cli.sweep", "Measure data sets on this GPU: GEMMs in three regimes."),
     "trace": ("gpuprobe.cli.trace", "Record, analyse, compare and convert traces of GPU programs."),
     "predict": ("gpuprobe.cli.predict", "Predict time, power and energy of GEMMs on a GPU."),
+    "tune": ("gpuprobe.cli.tune", "Find the best configuration of a kernel: predict, measure a few, learn."),
     "train": ("gpuprobe.cli.train", "Rebuild the shipped models from their data."),
     "evaluate": ("gpuprobe.cli.evaluate", "Error tables of the models beside noise and baselines."),
+    "roofline": ("gpuprobe.cli.roofline", "Draw the hierarchical roofline of a GPU, with GEMMs placed on it."),
+    "profile": ("gpuprobe.cli.profile", "Peaks, latencies, bandwidths and energy of a GPU, derived from a run."),
+    "kernel": ("gpuprobe.cli.kernel", "Judge a candidate kernel: is it right, how fast is it, does it cheat."),
+    "workload": ("gpuprobe.cli.workload", "Trace an LLM with random weights over phases and batches."),
     "report": ("gpuprobe.cli.report", "Write one self-contained HTML page about runs and traces."),
     "compare": ("gpuprobe.cli.compare", "Compare two runs, or a run with the published values."),
 }
@@ -39,8 +44,10 @@ Commands:
 {commands}
 
 Options:
-  --version  Print the version.
-  --help     Print this, or the help of one command: gpuprobe COMMAND --help
+  --version       Print the version.
+  --help          Print this, or the help of one command: gpuprobe COMMAND --help
+  --print-config  Print the options of a command, and where their values come from: a flag, the
+                  environment (GPUPROBE_REPORT_OUTPUT), gpuprobe.toml, or the default.
 
 Exit codes: 0 done, 1 a check failed, 2 wrong use, 3 the machine lacks something, 130 interrupted.
 Tables have no colour where NO_COLOR is set."""

@@ -8,25 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpuprobe.cli import against
 from gpuprobe.cli.output import emit_json, json_option, note, output_option, table, write_output
 from gpuprobe.errors import Exit
 from gpuprobe.report.format import params as params_text
 from gpuprobe.report.format import quantity
 
 if TYPE_CHECKING:
-    from gpuprobe.compare import Comparison
-    from gpuprobe.published import PublishedRow
+    from gpuprobe.comparison import Comparison
     from gpuprobe.record import Run
 
-PUBLISHED = "published"
-SCHEMA = 1
+PUBLISHED = against.PUBLISHED
 CONFIDENCE = 0.95
 FAMILY_CONFIDENCE = 0.99
 """That no row of an unchanged pair fails, with --fail-on."""
-FAILING = {"slower": {"SLOWER"}, "changed": {"SLOWER", "FASTER", "DIFFERENT"}, "outside": {"OUTSIDE"}}
-STYLES = {"SLOWER": "red", "OUTSIDE": "red", "FASTER": "green", "DIFFERENT": "yellow", "UNCLEAR": "dim"}
-
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+FAILING = {"slower": {"SLOWER"}, "changed": {"SLOWER", "FASTER", "DIFFERENT"}, "outside": against.FAILING}
+STYLES = {**against.STYLES, "SLOWER": "red", "FASTER": "green", "DIFFERENT": "yellow", "UNCLEAR": "dim"}
 
 
 @click.command()
@@ -61,7 +58,7 @@ def command(
         raise click.UsageError(f"--fail-on {fail_on} does not go with '{b}': 'outside' is for published values only")
     run = read_run(Path(a))
     if b == PUBLISHED:
-        document, (columns, rows), verdicts = _with_published(run)
+        document, (columns, rows), verdicts = against.rows_of(run)
     else:
         document, (columns, rows), verdicts = _two_runs(run, read_run(Path(b)), min_effect, domain, bool(fail_on))
     if output:
@@ -69,16 +66,16 @@ def command(
     if as_json:
         emit_json(document)
     else:
-        table(columns, rows, right={"a", "b", "ours", "published", "ratio"}, styles=STYLES)
-        note(
-            ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)) or "no common rows"
-        )
+        table(columns, rows, right={"a", "b", *against.RIGHT}, styles=STYLES)
+        note(against.count(verdicts))
     failed = fail_on is not None and bool(FAILING[fail_on] & set(verdicts))
     return Exit.CHECK_FAILED if failed else Exit.DONE
 
 
-def _two_runs(a: Run, b: Run, min_effect: float, domain: str, whole: bool) -> tuple[dict[str, Any], Table, list[str]]:
-    from gpuprobe.compare import compare, family_confidence, to_document
+def _two_runs(
+    a: Run, b: Run, min_effect: float, domain: str, whole: bool
+) -> tuple[dict[str, Any], against.Table, list[str]]:
+    from gpuprobe.comparison import compare, family_confidence, to_document
     from gpuprobe.floors import declared
 
     common = {row.key for row in a.measurements} & {row.key for row in b.measurements}
@@ -117,42 +114,3 @@ def _note_surroundings(comparison: Comparison) -> None:
     for side, keys in (("a", comparison.only_a), ("b", comparison.only_b)):
         if keys:
             note(f"only in {side}: {len(keys)} ({', '.join(sorted({key[0] for key in keys}))})")
-
-
-def _with_published(run: Run) -> tuple[dict[str, Any], Table, list[str]]:
-    from gpuprobe import device
-    from gpuprobe.probe import discover
-    from gpuprobe.published import against_published, row_document
-    from gpuprobe.report.run_view import best
-
-    probes = {probe.name: probe for probe in discover()}
-    run = replace(
-        run, measurements=tuple(best([row for row in run.measurements if row.name in probes], probes))
-    )  # published values are the best of a search
-    values = {name: [value.beyond(probe.best_over) for value in probe.published] for name, probe in probes.items()}
-    chips = {name: device.load(name).chip for name in device.names()}
-    found = against_published(run, values, chips)
-    document = {
-        "schema": SCHEMA,
-        "a": run.run_id,
-        "b": PUBLISHED,
-        "rows": [row_document(row) for row in found],
-        "environment_diff": {},
-    }
-    columns = ("name", "quantity", "parameters", "ours", "published", "ratio", "verdict", "device", "reason", "source")
-    return document, (columns, [_published_cells(row) for row in found]), [str(row.verdict) for row in found]
-
-
-def _published_cells(row: PublishedRow) -> tuple[str, ...]:
-    return (
-        row.name,
-        row.quantity,
-        params_text(row.params),
-        quantity(row.value, row.unit),
-        quantity(row.published, row.unit),
-        f"{row.ratio:.4f}",
-        str(row.verdict),
-        row.device,
-        row.reason,
-        row.source,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,16 +37,18 @@ def command(devices: tuple[str, ...], reference: Path | None, source: str | None
     if not jobs:
         raise GpuprobeError("there is no data to judge by", "name a device with data, or give --reference FOLDER")
     rows: list[Row] = []
+    points: list[dict[str, Any]] = []
     with Progress() as line:
         for job in jobs:
             for part in job.classes:
                 for held_out in train.judge(replace(job, classes=(part,)), line.update):
                     rows += evaluate.tables(job, held_out)
+                    points += evaluate.points(job, held_out)
                 line.update("baselines")
-                rows += [] if skip else evaluate.compared(job, part[0])
+                rows += [] if skip else evaluate.compared(job, part.data)
     claims = [] if skip else [claim._asdict() for claim in baselines.PUBLISHED]
     if as_json:
-        emit_json({"errors": [row._asdict() for row in rows], "published": claims})
+        emit_json({"errors": [row._asdict() for row in rows], "published": claims, "points": points})
         return
     right = ("rows", "median %", "mean %", "p90 %", "in 90 %", "width %")
     columns = ["device", "source", "of", "target", *right, "note"]

@@ -35,7 +35,7 @@ def _lines(probe: Probe) -> Iterator[str]:
     yield f"{probe.group}/{probe.name}: {probe.quantity} in {probe.unit}, on {probe.archs}"
     yield ""
     yield probe.doc.strip()
-    axes = {**probe.defines, **probe.axes}
+    axes = {**probe.defines, **probe.patches, **probe.axes}
     if axes:
         yield "\nParameters:"
     for name, axis in axes.items():
@@ -65,7 +65,8 @@ def _document(probe: Probe) -> dict[str, Any]:
         "summary": probe.summary,
         "text": probe.doc.strip(),
         "params": {
-            name: None if callable(axis) else list(axis) for name, axis in {**probe.defines, **probe.axes}.items()
+            name: None if callable(axis) else list(axis)
+            for name, axis in {**probe.defines, **probe.patches, **probe.axes}.items()
         },
         "published": [
             {

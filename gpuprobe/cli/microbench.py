@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 @click.option("--device", "index", default=0, show_default=True, help="Which GPU, in CUDA's numbering.")
 @click.option("--fresh", is_flag=True, help="Forget what an interrupted run of this command has measured.")
 @click.option("--all", "every_row", is_flag=True, help="Every row of the table, not the best of each grid.")
+@click.option(
+    "--against", type=click.Choice(["published"]), help="Show published values beside ours, with the reasons."
+)
+@click.option("--fail-on", type=click.Choice(["outside"]), help="Exit 1 if a value is OUTSIDE; with --against.")
 @json_option
 @output_option
 def command(
@@ -48,6 +52,8 @@ def command(
     index: int,
     fresh: bool,
     every_row: bool,
+    against: str | None,
+    fail_on: str | None,
     as_json: bool,
     output: Path | None,
 ) -> Exit:
@@ -63,13 +69,17 @@ def command(
         raise click.UsageError("--live, --build-only and --replay exclude each other")
     if list_only and (live or build_only or recording is not None or fresh or output is not None):
         raise click.UsageError("--list goes with --arch, --probe and --json only")
+    if fail_on and not against:
+        raise click.UsageError("--fail-on goes with --against published")
+    if against and (list_only or build_only):
+        raise click.UsageError("--against is for values: it does not go with --list or --build-only")
     if fresh and (build_only or recording is not None):
         raise click.UsageError("--fresh is for measuring: it does not go with --build-only or --replay")
     probes = select(patterns)
     architecture = arch.parse(arch_name) if arch_name else None
     if list_only:
         return _list(probes, architecture, as_json=as_json)
-    show = _Show(every_row=every_row, as_json=as_json, output=output)
+    show = _Show(every_row=every_row, as_json=as_json, output=output, against=against, fail_on=fail_on)
     mode: Mode | None = None if quick is None else "quick" if quick else "full"
     if build_only:
         return _build_only(probes, architecture or arch.parse("sm_90"), mode or "full", show)
@@ -85,8 +95,11 @@ def command(
 class _Show:
     """How the result is shown: table or document, and a file beside it."""
 
-    def __init__(self, *, every_row: bool, as_json: bool, output: Path | None) -> None:
+    def __init__(
+        self, *, every_row: bool, as_json: bool, output: Path | None, against: str | None, fail_on: str | None
+    ) -> None:
         self.every_row, self.as_json, self.output = every_row, as_json, output
+        self.against, self.fail_on = against, fail_on
 
     def headline(self, text: str) -> None:
         """The first line: what these numbers are. On stderr where stdout is a document."""
@@ -101,11 +114,25 @@ class _Show:
 
         if self.output is not None:
             run_view.write(run, probes, self.output)
+        if self.against:
+            return self._beside_published(run)
         if self.as_json:
             emit_json(run_view.document(run, probes))
         else:
             run_view.show(run, probes, every_row=self.every_row)
         return Exit.CHECK_FAILED if run.rejections else Exit.DONE
+
+    def _beside_published(self, run: Run) -> Exit:
+        """Show a run beside published values; with --fail-on, exit 1 where one is OUTSIDE."""
+        from gpuprobe.cli import against
+
+        if self.as_json:
+            document, _, verdicts = against.rows_of(run)
+            emit_json(document)
+        else:
+            verdicts = against.show(run)
+        failed = self.fail_on is not None and bool(against.FAILING & set(verdicts))
+        return Exit.CHECK_FAILED if failed else Exit.DONE
 
 
 def _list(probes: Sequence[Probe], architecture: Architecture | None, *, as_json: bool) -> Exit:

@@ -96,7 +96,7 @@ def output_option(function: Command) -> Command:
         metavar="FILE",
         type=click.Path(path_type=Path),
         callback=lambda _context, _option, path: None if path is None else check_output(path),
-        help="Also write the result to FILE: .json, .json.gz or .csv.",
+        help="Also write the result to FILE: .json, .json.gz, .csv, .parquet, .html or .md.",
     )(function)
 
 
@@ -115,7 +115,7 @@ def check_output(path: Path) -> Path:
 
 
 def write_output(path: Path, document: Any, columns: Sequence[str], rows: Rows) -> None:
-    """Write a result by the suffix of ``path``: the document as JSON, or the table as CSV; whole or not at all."""
+    """Write a result by the suffix of ``path``: the document as JSON, else the table; whole or not at all."""
     from gpuprobe.record import write_atomically
 
     check_output(path)
@@ -148,10 +148,62 @@ def _csv(_document: Any, columns: Sequence[str], rows: Rows) -> bytes:
     return text.getvalue().encode()
 
 
+def _md(_document: Any, columns: Sequence[str], rows: Rows) -> bytes:
+    lines = [list(columns), ["---"] * len(columns), *rows]
+    cells = [[" ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells).encode()
+
+
+def _html(_document: Any, columns: Sequence[str], rows: Rows) -> bytes:
+    from html import escape
+
+    def line(tag: str, cells: Sequence[str], attributes: str = "") -> str:
+        return f"<tr>{''.join(f'<{tag}{attributes}>{escape(cell)}</{tag}>' for cell in cells)}</tr>\n"
+
+    body = "".join(line("td", row) for row in rows)
+    table = f"<table>\n<thead>{line('th', columns, ' scope=col')}</thead>\n<tbody>\n{body}</tbody>\n</table>\n"
+    head = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>gpuprobe</title>\n'
+    rules = "table{border-collapse:collapse}th,td{border:1px solid #8888;padding:2px 8px;text-align:left}"
+    style = f"<style>{rules}</style>\n"
+    return f"{head}{style}{table}</html>\n".encode("utf-8", "replace")
+
+
+def _parquet(_document: Any, columns: Sequence[str], rows: Rows) -> bytes:
+    """The table's columns; one whose cells are all numbers is stored as numbers (empty cells as nulls)."""
+    import io
+    from importlib import import_module
+
+    arrow: Any = _arrow(import_module, "pyarrow")
+    parquet: Any = _arrow(import_module, "pyarrow.parquet")
+    values = [_typed([row[index] for row in rows]) for index in range(len(columns))]
+    file = io.BytesIO()
+    parquet.write_table(arrow.table(dict(zip(columns, values, strict=True))), file)
+    return file.getvalue()
+
+
+def _arrow(load: Callable[[str], Any], name: str) -> Any:
+    try:
+        return load(name)
+    except ImportError as error:
+        raise GpuprobeError(
+            "writing Parquet needs pyarrow", "pip install 'gpuprobe[train]', or write .csv", Exit.MACHINE_LACKS
+        ) from error
+
+
+def _typed(cells: Sequence[str]) -> list[float | None] | list[str]:
+    try:
+        return [float(cell) if cell else None for cell in cells]
+    except ValueError:
+        return list(cells)
+
+
 _WRITERS: Mapping[str, Callable[[Any, Sequence[str], Rows], bytes]] = {
     ".json": _json,
     ".json.gz": _json_gz,
     ".csv": _csv,
+    ".parquet": _parquet,
+    ".html": _html,
+    ".md": _md,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,6 @@ def gemm(**options: Any) -> int:
 @click.option(
     "--csv",
     "csv_path",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="IN",
     help="CSV m,n,k[,dtype],BM,BN,BK,GM,warps,stages.",
@@ -81,15 +81,19 @@ def gemm(**options: Any) -> int:
 @click.option(
     "--dtype", type=click.Choice(list(INPUT_BYTES)), default="bf16", show_default=True, help="Type of A and B."
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="CSV to write them to."
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="CSV to write them to.")
+@click.option("--jsonl", is_flag=True, help="One JSON question a line on stdin, one answer a line on stdout.")
 @json_option
 def kernel(**options: Any) -> int:
     """Predict configurations of a tiled Triton GEMM: time with its 90 % interval, and whether it can be launched."""
-    from gpuprobe.tune.batch import predict
+    from gpuprobe.tune.batch import answers, predict
     from gpuprobe.tune.predictor import KernelPredictor
 
+    if options["jsonl"] and options["csv_path"] is None and options["output"] is None:
+        predictor = KernelPredictor.load(options["gpu"], options["kernel"])
+        return _say_each(answers(predictor, _lines(), options["dtype"]))
+    if options["jsonl"] or options["csv_path"] is None or options["output"] is None:
+        raise GpuprobeError("nothing to predict, or too much", "give --csv IN -o OUT, or --jsonl")
     output: Path = options["output"]
     if output.suffix != ".csv":
         raise GpuprobeError(f"cannot write {output}: not a .csv", "use -o OUT.csv")
@@ -167,15 +171,23 @@ def _csv(predictor: Any, options: dict[str, Any]) -> int:
 
 def _jsonl(predictor: Any, options: dict[str, Any]) -> int:
     """Answer each line as it comes; what asks nothing sensible is answered with its error, and the exit code is 1."""
-    import json
-
     from gpuprobe.predict.batch import answers
 
+    return _say_each(answers(predictor, _lines(), options["dtype"], options["layout"]))
+
+
+def _lines() -> Iterable[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    return sys.stdin
+
+
+def _say_each(answers: Iterable[dict[str, Any]]) -> int:
+    """Print each answer as it comes; 1 where one of them is an error."""
+    import json
 
     code = Exit.DONE
-    for answer in answers(predictor, sys.stdin, options["dtype"], options["layout"]):
+    for answer in answers:
         if "error" in answer:
             code = Exit.CHECK_FAILED
         print(json.dumps(answer, allow_nan=False), flush=True)

@@ -22,7 +22,7 @@ SCHEMA = 1
     show_default=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    callback=lambda _context, _option, path: _checked(path),
+    callback=lambda _context, _option, path: checked_page(path),
     help="Where to write the page.",
 )
 @json_option
@@ -46,7 +46,7 @@ def command(*, files: tuple[Path, ...], output: Path, as_json: bool) -> None:
         note(f"warning: the page is larger than {LIMIT_BYTES / 1e6:g} MB: pass fewer files")
 
 
-def _checked(path: Path) -> Path:
+def checked_page(path: Path) -> Path:
     """The path itself where it can hold a page."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise GpuprobeError(f"cannot write {path}: unknown suffix", "use .html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,37 @@ def _batches(text: str, count: int) -> list[float]:
     return sizes
 
 
+@command.command("sweep")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@json_option
+def sweep_command(files: tuple[Path, ...], as_json: bool) -> None:
+    """Say at which batch a workload turns from CPU- to GPU-bound, from the files of: gpuprobe workload."""
+    report = sweep_of(list(files))
+    if as_json:
+        emit_json(report)
+    else:
+        show_sweep(report)
+
+
+def sweep_of(files: list[Path]) -> dict[str, Any]:
+    """The document of a sweep; one trace is in memory at a time."""
+    from gpuprobe.trace.analyze import SCHEMA
+    from gpuprobe.trace.sweep import point_row, sweep_report
+
+    return {"schema": SCHEMA, "sweeps": sweep_report(point_row(_one(path, 20, False)) for path in files)}
+
+
+def show_sweep(report: dict[str, Any]) -> None:
+    """Print the points of each series and where it turns."""
+    for series in report["sweeps"]:
+        what = f"{series['model']} {series['phase']}, context {series['context']}, {series['mode']}"
+        turn = series["turns_at"]
+        print(f"{what}: " + ("stays CPU-bound" if turn is None else f"turns GPU-bound at batch {turn}"))
+        print(f"  {series['evidence']}")
+        columns = ("batch", "step_ns", "tokens_per_s", "kernels_per_step", "tklqt_per_kernel_ns", "gpu_busy_share")
+        _show_rows("points", series["points"], *columns, "found_idle_share", "bound", "energy_per_token_j")
+
+
 @command.command("diff")
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
@@ -155,6 +187,8 @@ def diff_command(a: Path, b: Path, top: int, as_json: bool, output: Path | None)
     show_default=True,
     help="Record calls that launch, move, wait or allocate, or all of them.",
 )
+@click.option("--syncs", is_flag=True, help="Record which stream or event each wait was for (costs every launch).")
+@click.option("--torch-ops", is_flag=True, help="Record torch's operators with shapes too (costs some us each).")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def record_command(output: Path, phase: str | None, steps: str | None, command: tuple[str, ...], **how: Any) -> int:
     """Run COMMAND, any CUDA program, and record what it does on the GPU.
@@ -168,16 +202,20 @@ def record_command(output: Path, phase: str | None, steps: str | None, command: 
     for line in recording.notes:
         note(line)
     for path, trace in zip(recording.files, recording.traces, strict=True):
-        cost = trace.meta["recorder"]
         for warning in trace.warnings:
             note(f"warning: {_plain(warning, 200)}")
-        note(
-            f"{path}: {len(trace.gpu.start)} GPU events, {len(trace.calls.start)} calls, "
-            f"{len(trace.ranges.start)} ranges, "
-            f"{len(trace.samples.start)} samples; recorder: {cost['records']} records, {cost['dropped']} dropped, "
-            f"{cost['bytes']} bytes, {cost['seconds']:.3f} s"
-        )
+        tables = f"{len(trace.calls.start)} calls, {len(trace.ranges.start)} ranges, {len(trace.samples.start)} samples"
+        note(f"{path}: {len(trace.gpu.start)} GPU events, {tables}{_cost(trace.meta)}")
     return recording.status
+
+
+def _cost(meta: Mapping[str, Any]) -> str:
+    """What the recorder itself cost; nothing where another one recorded."""
+    if "recorder" not in meta:
+        return ""
+    cost = meta["recorder"]
+    lost = f"{cost['dropped']} dropped, {cost['bytes']} bytes, {cost['seconds']:.3f} s"
+    return f"; recorder: {cost['records']} records, {lost}"
 
 
 @command.command("export")
@@ -202,6 +240,17 @@ def export(file: Path, output: Path) -> None:
         write_output(output, rows, KERNEL_COLUMNS, [[str(row[key]) for key in KERNEL_COLUMNS] for row in rows])
     else:
         writers[suffix](trace, output)
+
+
+@command.command("report")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="TRACE...")
+@click.option("-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="Where to write.")
+@click.pass_context
+def report_command(context: click.Context, files: tuple[Path, ...], output: Path) -> None:
+    """Write one HTML page about traces: timeline, flame picture, kernels, operators, energy (as gpuprobe report)."""
+    from gpuprobe.cli.report import checked_page, command
+
+    context.invoke(command, files=files, output=checked_page(output), as_json=False)
 
 
 def _show(document: dict[str, Any], top: int) -> None:
@@ -232,12 +281,40 @@ def _show_one(document: dict[str, Any], top: int) -> None:
     _show_rows("launches", document["launches"]["by_api"], "api", *calls)
     _show_mapping("launch-to-start time (TKLQT)", document["skip"]["tklqt"])
     _show_mapping("critical path", {"time": document["critical_path"]["bound_ns"]})
+    _show_roofline(document["roofline"], top)
+    _show_energy(document["energy"])
     fusion = document["fusion"]
     print(
         f"fusion: {fusion['candidates']} chains would save {fusion['launches_saved']} launches, {fusion['saved_ns']} ns"
     )
     for warning in document["warnings"]:
         note(f"warning: {_plain(warning)}")
+
+
+def _show_roofline(roofline: dict[str, Any], top: int) -> None:
+    """Operators by what they take beyond the expected time."""
+    for problem in roofline["problems"]:
+        note(f"roofline: {problem}")
+    if not roofline["operators"]:
+        return
+    columns = ("name", "shapes", "calls", "median_ns", "bound", "share_of_limit", "expected_ns", "excess_ns", "outlier")
+    rows = [
+        {**row, "shapes": str(row["shapes"])[:60], "outlier": row["outlier"] or ""} for row in roofline["operators"]
+    ]
+    title = f"operators against the limits ({roofline['covered_share']:.0%} of kernel time has shapes)"
+    _show_rows(title, [{**row, "bound": row["bound"] or ""} for row in rows[:top]], *columns)
+
+
+def _show_energy(energy: dict[str, Any]) -> None:
+    """Energy by class and phase, or why there is none."""
+    for problem in energy["problems"]:
+        note(f"energy: {problem}")
+    for label, device in energy["devices"].items():
+        title = f"energy of device {label}: {device['total_j']:.4g} J in {device['seconds']:.3g} s"
+        _show_mapping(f"{title}, {device['ticks']} ticks", device["classes"])
+        told = {name: row for name, row in device["phases"].items() if "energy_j" in row}
+        columns = ("count", "seconds", "energy_j", "energy_j_low", "energy_j_high")
+        _show_mapping("energy by phase", {name: {key: row[key] for key in columns} for name, row in told.items()})
 
 
 def _show_rows(title: str, rows: list[dict[str, Any]], *columns: str) -> None:

@@ -1,4 +1,8 @@
-"""Timing of launches: what the call costs the host, and how fast the device takes queued kernels off a stream."""
+"""Timing of launches: what the call costs the host, how fast the device takes queued kernels, when a kernel is seen.
+
+Four ways to launch: one by one on a stream, cooperatively (all blocks at once), as clusters of blocks, and as nodes of
+a graph.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,43 @@ import ctypes
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.estimate import Method
+from gpuprobe.gpu import driver
 
 HOLD_NS = 500_000
 HOLD_NS_PER_LAUNCH = 12_000
 BATCH = 64
 GRAPH_CALLS = 8
 TRIES = 3
+MARKED_LAUNCHES = 32
+MOST_POLLS = 1_000_000
 
 Call = Callable[[], object]
 
 
 class HostTooSlow(GpuprobeError):  # noqa: N818 - a condition of the host
     """The host did not queue the launches while the stream was held."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How kernels are launched: ``kind`` (stream, cooperative, cluster, graph), blocks, threads, cluster size."""
+
+    kind: str = "stream"
+    grid: int = 1
+    block: int = 1
+    cluster: int = 0
+
+    def prepared(self, kernel: Any, stream: Any, arguments: tuple[Any, ...] = ()) -> driver.Prepared:
+        """A launch of ``kernel`` this way, to be made many times."""
+        shape = (self.grid, self.block, 0)
+        cooperative = self.kind == "cooperative"
+        return driver.prepared(kernel.ptr, stream.ptr, shape, arguments, cluster=self.cluster, cooperative=cooperative)
 
 
 @dataclass(frozen=True)
@@ -54,38 +77,85 @@ class Kernels:
         return cls(functions["nothing"], functions["hold"], functions["stamp"])
 
 
-def time_launches(stream: Any, kernels: Kernels, out: Any, count: int, method: Method) -> LaunchTiming:
-    """Queue ``count`` empty kernels one by one (``stream``) or as one graph (``graph``), behind a kernel that waits.
+def time_launches(stream: Any, kernels: Kernels, out: Any, count: int, way: Way) -> LaunchTiming:
+    """Queue ``count`` empty kernels in the given way behind a kernel that waits.
 
     ``out`` is a device array of four 64-bit words. GpuprobeError where the host was too slow to queue them in time.
     """
-    if method == "graph":
-        graph = _graph(stream, kernels.nothing, count)
+    call = way.prepared(kernels.nothing, stream)
+    if way.kind == "graph":
+        graph = _graph(stream, call, count)
 
         def launch() -> float:
             return _timed(lambda: graph.launch(stream))
 
         runs = [_behind_hold(stream, kernels, out, HOLD_NS, launch) for _ in range(GRAPH_CALLS)]
         return LaunchTiming(min(api_s for api_s, _ in runs), 0.0, min(drain_s for _, drain_s in runs))
-    arguments = _launch_arguments(kernels.nothing, stream)
-    driver = ctypes.CDLL("libcuda.so.1")
 
     def queue() -> float:
-        return _fastest_batch(driver.cuLaunchKernel, arguments, count) * count
+        return _fastest_batch(call.function, call.arguments, count) * count
 
     api_s, drain_s = _behind_hold(stream, kernels, out, HOLD_NS + HOLD_NS_PER_LAUNCH * count, queue)
-    call_s = _fastest_batch(ctypes.CDLL(None).getppid, arguments, count) * count
+    call_s = _fastest_batch(ctypes.CDLL(None).labs, call.arguments, count) * count
     return LaunchTiming(max(api_s - call_s, 0.0), call_s, drain_s)
 
 
-def time_launches_again(stream: Any, kernels: Kernels, out: Any, count: int, method: Method) -> LaunchTiming:
+def time_launches_again(stream: Any, kernels: Kernels, out: Any, count: int, way: Way) -> LaunchTiming:
     """``time_launches``, tried up to TRIES times: a host is now and then held up for longer than the holding kernel."""
     for _ in range(TRIES - 1):
         try:
-            return time_launches(stream, kernels, out, count, method)
+            return time_launches(stream, kernels, out, count, way)
         except HostTooSlow:
             continue
-    return time_launches(stream, kernels, out, count, method)
+    return time_launches(stream, kernels, out, count, way)
+
+
+def time_marks(stream: Any, kernel: Any, way: Way, flags: Any, counter: Any) -> dict[str, float]:
+    """Seconds from the call to what the host sees of one kernel on an idle stream: medians of MARKED_LAUNCHES.
+
+    The kernel writes to ``flags`` (pinned host memory, 64-bit words) as its first act and again when its last block is
+    through, which ``counter`` (device memory) finds out. ``api_s``: the call returns; ``start_s``: the first mark is
+    seen; ``end_s``: the second; ``done_s``: cuStreamSynchronize returns.
+    """
+    marks = np.frombuffer(flags, dtype=np.uint64, count=16)
+    begun = ctypes.c_uint64.from_address(flags.ptr)
+    ended = ctypes.c_uint64.from_address(flags.ptr + 64)
+    pointers = (0, counter.data.ptr, flags.ptr)
+    arguments = (*(ctypes.c_uint64(p) for p in pointers), ctypes.c_uint64(0), ctypes.c_uint64(1), ctypes.c_uint32(0))
+    call: Call = way.prepared(kernel, stream, arguments)
+    if way.kind == "graph":
+        graph = _graph(stream, call, 1)
+
+        def call() -> object:
+            return graph.launch(stream)
+
+    rows = []
+    for _ in range(MARKED_LAUNCHES):
+        marks[:] = 0
+        stream.synchronize()
+        rows.append(_marked(call, begun, ended, stream))
+    columns = zip(*rows, strict=True)
+    return dict(zip(("api_s", "start_s", "end_s", "done_s"), (float(median(c)) for c in columns), strict=True))
+
+
+def _marked(call: Call, begun: Any, ended: Any, stream: Any) -> tuple[float, float, float, float]:
+    clock, polls = time.perf_counter, 0
+    begin = clock()
+    call()
+    returned = clock()
+    while begun.value == 0 and polls < MOST_POLLS:
+        polls += 1
+    started = clock()
+    while ended.value == 0 and polls < MOST_POLLS:
+        polls += 1
+    finished = clock()
+    stream.synchronize()
+    done = clock()
+    if polls >= MOST_POLLS:
+        raise GpuprobeError(
+            "a kernel's mark in host memory was not seen", "report it with: gpuprobe doctor --json", Exit.CHECK_FAILED
+        )
+    return returned - begin, started - begin, finished - begin, done - begin
 
 
 def _behind_hold(
@@ -105,12 +175,6 @@ def _behind_hold(
         )
     held_until, stamped = (int(value) for value in out.get()[:2])
     return result, (stamped - held_until) * 1e-9
-
-
-def _launch_arguments(kernel: Any, stream: Any) -> tuple[Any, ...]:
-    """Arguments of cuLaunchKernel for one thread, made once: making them costs as much as the launch."""
-    one, zero, null = ctypes.c_uint(1), ctypes.c_uint(0), ctypes.c_void_p(None)
-    return (ctypes.c_void_p(kernel.ptr), one, one, one, one, one, one, zero, ctypes.c_void_p(stream.ptr), null, null)
 
 
 def _fastest_batch(function: Callable[..., int], arguments: tuple[Any, ...], count: int) -> float:
@@ -134,11 +198,11 @@ def _arguments(out: Any, size: int) -> tuple[Any, ...]:
     return (out, out, out, np.uint64(size), np.uint64(1), np.uint32(0))
 
 
-def _graph(stream: Any, kernel: Any, count: int) -> Any:
-    """A graph of ``count`` empty kernels in a row, uploaded and run once."""
+def _graph(stream: Any, call: Call, count: int) -> Any:
+    """A graph of ``count`` launches in a row, uploaded and run once."""
     stream.begin_capture()
     for _ in range(count):
-        kernel((1,), (1,), ())
+        call()
     graph = stream.end_capture()
     graph.upload(stream)
     graph.launch(stream)

@@ -299,6 +299,12 @@ class Nvml:
         return _scaled(self._ask("nvmlDeviceGetTotalEnergyConsumption"), 1e-3)
 
     @property
+    def powers_w(self) -> tuple[float | None, float | None]:
+        """Instantaneous and average power fields (186, 185) in W; None for a field that the driver lacks."""
+        fields = self._fields(_FIELD_POWER_INSTANT, _FIELD_POWER_AVERAGE)
+        return _scaled(fields.get(_FIELD_POWER_INSTANT), 1e-3), _scaled(fields.get(_FIELD_POWER_AVERAGE), 1e-3)
+
+    @property
     def sm_clock_hz(self) -> float | None:
         """SM clock now, in Hz."""
         return _scaled(self._ask("nvmlDeviceGetClockInfo", self._constant("NVML_CLOCK_SM")), 1e6)

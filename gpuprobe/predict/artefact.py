@@ -31,7 +31,7 @@ def write(path: Path, device: str, source: str, heads: Sequence[Head]) -> str:
     """Write an artefact, whole or not at all; gives its model_id. The same heads give the same bytes."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for index, head in enumerate(heads):
-        arrays |= head.forest.arrays(str(index))
+        arrays |= head.arrays(str(index))
     header = {"device": device, "source": source, "heads": [head.document() for head in heads]}
     return _model_id({**header, "digest": archive.write(path, KIND, header, arrays)})
 

@@ -34,6 +34,8 @@ class Recipe:
     clip: float = 0.9
     """Quantile of the residuals beyond which they count as the quantile."""
     bins: int = 128
+    median: bool = False
+    """Whether a leaf holds the median of its rows, which the mean error asks for, instead of their mean."""
 
 
 def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0) -> Forest:
@@ -56,7 +58,8 @@ def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0
         for level, (asked, place) in enumerate(questions):
             feature[tree, level], threshold[tree, level] = asked, edges[asked][place]
         leaf = _leaf(binned, questions)
-        leaves[tree] = recipe.step * _means(leaf[rows], clipped[rows], recipe)
+        middle = _medians if recipe.median else _means
+        leaves[tree] = recipe.step * middle(leaf[rows], clipped[rows], recipe)
         left = left - leaves[tree][leaf]
     return Forest(feature, threshold, leaves, base)
 
@@ -111,3 +114,13 @@ def _means(leaf: Bins, residual: Array, recipe: Recipe) -> Array:
     size = 2**recipe.depth
     rows = np.bincount(leaf, minlength=size)[:, None] + recipe.damping
     return np.stack([np.bincount(leaf, column, size) for column in residual.T], axis=1) / rows
+
+
+def _medians(leaf: Bins, residual: Array, recipe: Recipe) -> Array:
+    """Median residual of each leaf and output, damped as a mean would be; 0 where a leaf has no rows."""
+    counts = np.bincount(leaf, minlength=2**recipe.depth)
+    first = np.concatenate([[0], counts.cumsum()[:-1]])
+    low, high = (np.minimum(first + half, len(leaf) - 1) for half in (np.maximum(counts - 1, 0) // 2, counts // 2))
+    shrink = counts / (counts + recipe.damping)
+    columns = [column[np.lexsort((column, leaf))] for column in residual.T]
+    return np.stack([shrink * (column[low] + column[high]) / 2 for column in columns], axis=1)

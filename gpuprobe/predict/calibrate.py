@@ -1,4 +1,4 @@
-"""A few measured rows of a GPU correct its predictions: a shrunken linear correction of log times, per type."""
+"""A few measured rows of a GPU correct its predictions: a Gaussian process on log errors, per type and class."""
 
 from __future__ import annotations
 
@@ -14,19 +14,14 @@ from numpy.typing import NDArray
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS, Gemm
-from gpuprobe.predict.arithmetic import SCALAR
-from gpuprobe.predict.core import core
+from gpuprobe.predict.correction import fitted, places
 from gpuprobe.predict.dataset import is_ragged
-from gpuprobe.predict.features import features
-from gpuprobe.predict.head import correction_terms
 from gpuprobe.predict.predictor import Model, Predictor
 
 Array = NDArray[np.float64]
 
 _FORM: Final = "write a header m,n,k,dtype,layout,time_us and one measured GEMM a line"
 _LONGEST_US: Final = 1e9
-# Rows without an error that each factor is thought to have: the offset is learned soon, the slopes later.
-_SHRINK: Final = (0.3, 3.0, 6.0, 6.0)
 _FACTOR: Final = (0.3, 3.0)  # how far the rows may narrow or widen the intervals
 _Z90: Final = 1.645
 
@@ -75,30 +70,18 @@ def _row(path: Path, line: int, row: dict[str, str | None]) -> tuple[Gemm, float
 def _corrected(predictor: Predictor, key: tuple[str, bool], rows: list[tuple[Gemm, float]]) -> Model:
     model = predictor.model(key[0], LAYOUTS[0], key[1])
     head = model.head
-    terms, errors, widths = [], [], []
-    for gemm, time_s in rows:
-        problem = head.problem(float(gemm.m), float(gemm.n), float(gemm.k), float(gemm.layout == "nn"))
-        parts = core(problem, head.rates, SCALAR)
-        terms.append(correction_terms(features(problem, parts, SCALAR)))
-        value, low, high = head.one(gemm.m, gemm.n, gemm.k, gemm.layout).values["hot"]
-        errors.append(math.log(time_s / value))
-        widths.append(math.log(high / low) / (2 * _Z90))
-    factors, left = ridge(np.array(terms), np.array(errors))
+    answers = [(head.one(gemm.m, gemm.n, gemm.k, gemm.layout), time_s) for gemm, time_s in rows]
+    columns = [np.array(column, np.float64) for column in zip(*(answer.row for answer, _ in answers), strict=True)]
+    hot = np.array([answer.values["hot"] for answer, _ in answers])
+    errors: Array = np.log([time_s for _, time_s in answers] / hot[:, 0])
+    widths: Array = np.log(hot[:, 2] / hot[:, 1]) / (2 * _Z90)
+    correction, left = fitted(places(columns), errors)
     # as many rows as the prior's weight halve the trust in the rows' own scatter
     scatter = float(np.sqrt((np.sum(left**2) + 4 * np.median(widths) ** 2) / (len(left) + 4)))
     factor = min(max(scatter / float(np.median(widths)), _FACTOR[0]), _FACTOR[1])
     bands = [[[low * factor, high * factor] for low, high in regimes] for regimes in head.bands]
     corrected = replace(
-        head, correction=tuple(factors.tolist()), bands=bands,
+        head, correction=correction, bands=bands,
         protocol=f"{head.protocol}; corrected by {len(rows)} measured rows",
     )  # fmt: skip
     return Model(corrected, f"{model.model_id}+{len(rows)}", model.known)
-
-
-def ridge(terms: Array, errors: Array) -> tuple[Array, Array]:
-    """Factors of a shrunken linear fit, and the error of each row by a fit without it."""
-    gram: Array = terms.T @ terms + np.diag(_SHRINK)
-    factors = np.asarray(np.linalg.solve(gram, terms.T @ errors), np.float64)
-    leverage: Array = np.einsum("ij,ji->i", terms, np.linalg.solve(gram, terms.T))
-    left: Array = (errors - terms @ factors) / (1 - leverage)
-    return factors, left

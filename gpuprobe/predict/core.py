@@ -21,11 +21,13 @@ TILES: Final = (
     (256.0, 64.0),
 )
 """Tiles (rows, columns of C) the core weighs: of the shapes that libraries take most often."""
-_SIZES: Final = tuple(sorted({size for tile in TILES for size in tile}))
-_PLACES: Final = tuple((_SIZES.index(rows), _SIZES.index(columns)) for rows, columns in TILES)
-_STEP: Final = 64.0  # k of a pipeline stage
-_L2_REUSE: Final = 1 / 128 + 1 / 256  # loads from L2 per multiplication, in elements, of tiles of 128×256
-_LEAST_STEPS: Final = 8.0  # fewer k-steps are not split: it would cost more than it gains
+SIZES: Final = tuple(sorted({size for tile in TILES for size in tile}))
+PLACES: Final = tuple((SIZES.index(rows), SIZES.index(columns)) for rows, columns in TILES)
+STEP: Final = 64.0  # k of a pipeline stage
+REUSE: Final = 1 / 128 + 1 / 256  # loads from L2 per multiplication, in elements, of tiles of 128×256
+WEIGHTS: Final = 6.0  # sets of weights that must fit in the L2 to be warm there: as published tables rotate
+_WARM_BYTES_PER_CLOCK: Final = 5.0  # per SM: of L40S data; more than its DRAM gives, less than any HBM does
+LEAST_STEPS: Final = 8.0  # fewer k-steps are not split: it would cost more than it gains
 
 
 class Problem(NamedTuple):
@@ -64,23 +66,30 @@ class Rates(NamedTuple):
     dram_s: float
     per_sm: float
     steps_s: tuple[float, ...]
+    warm_s: float = 0.0
+    """s per byte of operands that stay in the L2; 0 where they are not thought to."""
+    warm_bytes: float = 0.0
 
 
-def rates(machine: Machine, input_bytes: float) -> Rates:
-    """The rates of a machine for inputs of so many bytes; made once, used by every query."""
+def rates(machine: Machine, input_bytes: float, *, warm: bool = False) -> Rates:
+    """The rates of a machine for inputs of so many bytes; made once, used by every query.
+
+    ``warm``: operands of a few layers that fit in the L2 come from there, at no more than small GEMMs draw on any GPU.
+    """
     mma_s = 1.0 / (machine.flop_per_s * machine.mma_efficiency)
     l2_s = 1.0 / (machine.l2_bytes_per_clock * machine.clock_hz * machine.sm_count)
     sms = machine.sm_count
     steps = (
         max(
-            2.0 * rows * columns * _STEP * mma_s * sms,
-            (rows + columns) * _STEP * input_bytes * l2_s * sms,
+            2.0 * rows * columns * STEP * mma_s * sms,
+            (rows + columns) * STEP * input_bytes * l2_s * sms,
             machine.step_s,
         )
         for rows, columns in TILES
     )
     dram_s = 1.0 / (machine.dram_bytes_per_s * machine.dram_efficiency)
-    return Rates(machine.launch_s, mma_s, l2_s, dram_s, 1.0 / sms, tuple(steps))
+    warm_s = 1.0 / (_WARM_BYTES_PER_CLOCK * machine.clock_hz * machine.sm_count) if warm else 0.0
+    return Rates(machine.launch_s, mma_s, l2_s, dram_s, 1.0 / sms, tuple(steps), warm_s, machine.l2_bytes)
 
 
 def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
@@ -89,13 +98,13 @@ def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
     ceil, minimum, maximum = ops.ceil, ops.minimum, ops.maximum
     dram_s = ((m * k + n * k) * input_bytes + m * n * output_bytes) * rate.dram_s
     volume = m * n * k
-    steps = ceil(k / _STEP)
-    least_share = minimum(1.0, _LEAST_STEPS / steps)
-    along_m = [ceil(m / size) for size in _SIZES]
-    along_n = [ceil(n / size) for size in _SIZES]
+    steps = ceil(k / STEP)
+    least_share = minimum(1.0, LEAST_STEPS / steps)
+    along_m = [ceil(m / size) for size in SIZES]
+    along_n = [ceil(n / size) for size in SIZES]
     best = None
     tiles, fills, waves = [], [], []
-    for (rows, columns), step_s in zip(_PLACES, rate.steps_s, strict=True):
+    for (rows, columns), step_s in zip(PLACES, rate.steps_s, strict=True):
         count = along_m[rows] * along_n[columns]
         fill = count * rate.per_sm
         wave = ceil(fill)
@@ -104,8 +113,13 @@ def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
         fills.append(fill)
         waves.append(wave)
         best = time if best is None else minimum(best, time)
-    total = rate.launch_s + maximum(best * steps, dram_s)
-    mma_s, l2_s = 2.0 * volume * rate.mma_s, volume * input_bytes * _L2_REUSE * rate.l2_s
+    moved_s = dram_s
+    if rate.warm_s:
+        moved = (m * k + n * k) * input_bytes + m * n * output_bytes
+        fits = 1 * (moved + (WEIGHTS - 1.0) * n * k * input_bytes <= rate.warm_bytes)
+        moved_s = (1 - fits) * dram_s + fits * minimum(dram_s, moved * rate.warm_s)
+    total = rate.launch_s + maximum(best * steps, moved_s)
+    mma_s, l2_s = 2.0 * volume * rate.mma_s, volume * input_bytes * REUSE * rate.l2_s
     return Core(total, mma_s, l2_s, dram_s, rate.launch_s, tuple(tiles), tuple(fills), tuple(waves))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +19,18 @@ from gpuprobe.ops.gemm import DTYPES, LAYOUTS
 
 Array = NDArray[np.float64]
 
+Key = tuple[int, int, int, str, str]
+Timings = Mapping[Key, dict[str, list[float]]]
+
+LASTING: Final = ("sustained", "power", "clock")
+"""Targets of sustained rows: time in s, power in W, SM clock in Hz."""
+_SUSTAINED: Final = dict(zip(("time_us", "power_w", "sm_mhz"), LASTING, strict=True))
 _ALIGNED: Final = 8  # elements: n and k that are multiples of it run on the libraries' main kernels
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """GEMMs of one type, one row each: sizes, layout (1.0 for nn), and per target its value in s or W.
+    """GEMMs of one type, one row each: sizes, layout (1.0 for nn), and per target its value in s, W or Hz.
 
     ``twice`` holds, per target, pairs of timings of the same GEMM: the noise floor. ``kernel`` is the family of the
     library's kernel, empty where not recorded.
@@ -72,37 +78,54 @@ def is_ragged(n: int, k: int) -> bool:
     return n % _ALIGNED != 0 or k % _ALIGNED != 0
 
 
-def read_sweep(path: Path) -> list[Dataset]:
-    """The data sets of a sweep's Parquet, one per type in it; hot and cold joined, repetitions kept apart as noise."""
+def read_sweep(paths: Sequence[Path]) -> list[tuple[Dataset, Dataset]]:
+    """Per type in the Parquets of a device's sweeps its short runs (hot, cold) and its sustained rows (perhaps none).
+
+    What several files time is one data set: repetitions are merged by the median and kept apart as noise.
+    """
+    timings: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    kernels: dict[Key, str] = {}
+    for path in paths:
+        for row in _sweep_rows(path):
+            if row["error"] or not row["time_us"]:
+                continue
+            key = row["m"], row["n"], row["k"], row["dtype"], row["layout"]
+            kernels[key] = row["family_of_kernel"] or kernels.get(key, "")
+            if row["regime"] != "sustained":
+                timings[key][row["regime"]].append(row["time_us"] * 1e-6)
+            elif row["power_w"] and row["sm_mhz"]:
+                for name, factor in (("time_us", 1e-6), ("power_w", 1.0), ("sm_mhz", 1e6)):
+                    timings[key][_SUSTAINED[name]].append(row[name] * factor)
+    return [
+        (_sweep(dtype, ("hot", "cold"), timings, kernels), _sweep(dtype, LASTING, timings, kernels))
+        for dtype in DTYPES
+        if any(key[3] == dtype for key in timings)
+    ]
+
+
+def _sweep_rows(path: Path) -> list[dict[str, Any]]:
     try:
         parquet: Any = import_module("pyarrow.parquet")
     except ImportError as error:
         raise GpuprobeError(
             "training reads Parquet through pyarrow", "pip install pyarrow", Exit.MACHINE_LACKS
         ) from error
-    names = ["m", "n", "k", "dtype", "layout", "regime", "time_us", "error", "family_of_kernel"]
+    names = [*"mnk", "dtype", "layout", "regime", "time_us", "power_w", "sm_mhz", "error", "family_of_kernel"]
     try:
-        table = parquet.read_table(path, columns=names).to_pydict()
+        rows: list[dict[str, Any]] = parquet.read_table(path, columns=names).to_pylist()
     except (OSError, ValueError) as error:
         raise GpuprobeError(f"cannot read {path}: {error}", "pass a Parquet of gpuprobe sweep gemm") from error
-    timings: dict[tuple[int, int, int, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    kernels: dict[tuple[int, int, int, str, str], str] = {}
-    for m, n, k, dtype, layout, regime, time_us, failure, kernel in zip(*(table[name] for name in names), strict=True):
-        if not failure and time_us:
-            timings[m, n, k, dtype, layout][regime].append(time_us * 1e-6)
-            kernels[m, n, k, dtype, layout] = kernel or ""
-    return [_sweep(dtype, timings, kernels) for dtype in DTYPES if any(key[3] == dtype for key in timings)]
+    return rows
 
 
-def _sweep(dtype: str, timings: Mapping[Any, Mapping[str, list[float]]], kernels: Mapping[Any, str]) -> Dataset:
-    regimes = ("hot", "cold")
-    keys = [key for key, timed in timings.items() if key[3] == dtype and all(timed.get(regime) for regime in regimes)]
+def _sweep(dtype: str, names: Sequence[str], timings: Timings, kernels: Mapping[Key, str]) -> Dataset:
+    keys = [key for key, timed in timings.items() if key[3] == dtype and all(timed.get(name) for name in names)]
     m, n, k = (np.array([key[index] for key in keys], float) for index in range(3))
     twice = {
-        regime: np.array([timings[key][regime][:2] for key in keys if len(timings[key][regime]) > 1]).reshape(-1, 2)
-        for regime in regimes
+        name: np.array([timings[key][name][:2] for key in keys if len(timings[key][name]) > 1]).reshape(-1, 2)
+        for name in names
     }
-    targets = {regime: np.array([np.median(timings[key][regime]) for key in keys]) for regime in regimes}
+    targets = {name: np.array([np.median(timings[key][name]) for key in keys]) for name in names}
     nn = np.array([float(LAYOUTS.index(key[4])) for key in keys])
     return Dataset(dtype, m, n, k, nn, targets, twice, np.array([kernels[key] for key in keys], np.str_))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from gpuprobe.predict.core import BOUNDS
 from gpuprobe.predict.dataset import Dataset
 from gpuprobe.predict.errors_of import summary
 from gpuprobe.predict.fitting import HeldOut
+from gpuprobe.predict.fitting_lasting import Judged
 from gpuprobe.predict.machine import machine
 from gpuprobe.predict.train import FOLDS, Job
 
 _SIZES_US: Final = (0, 3, 5, 10, 30, 100, 1000, np.inf)
 _FEWEST: Final = 20
+_POINTS: Final = 400
 
 
 class Row(NamedTuple):
@@ -38,8 +40,33 @@ class Row(NamedTuple):
 
 def tables(job: Job, held_out: HeldOut) -> Iterator[Row]:
     """The model's errors over one class of a job: all, by size, bound, kernel and layout, and the noise floor."""
+    yield from _of(job, held_out)
+    if held_out.settled is not None:
+        yield from _of(job, held_out.settled)
+        data = held_out.settled.data
+        energy = held_out.settled.errors[:, :2].sum(axis=1)  # of its logs: time and power
+        yield Row(job.device, job.source, _name(data), "energy", len(data), summary(energy))
+
+
+def points(job: Job, held_out: HeldOut) -> Iterator[dict[str, Any]]:
+    """Some of a class's held-out times, evenly taken, measured and predicted in s: what a report draws."""
     data = held_out.data
-    name = f"{data.dtype} {'ragged' if data.ragged.any() else 'aligned'}"
+    for index, (target, measured) in enumerate(data.targets.items()):
+        for row in range(0, len(data), max(1, len(data) // _POINTS)):
+            yield {
+                "device": job.device, "source": job.source, "of": _name(data), "target": target,
+                "bound": BOUNDS[int(held_out.regimes[row])], "measured": float(measured[row]),
+                "predicted": float(measured[row] * np.exp(-held_out.errors[row, index])),
+            }  # fmt: skip
+
+
+def _name(data: Dataset) -> str:
+    return f"{data.dtype} {'ragged' if data.ragged.any() else 'aligned'}"
+
+
+def _of(job: Job, held_out: HeldOut | Judged) -> Iterator[Row]:
+    data = held_out.data
+    name = _name(data)
     for index, target in enumerate(data.targets):
         for group, mask in _groups(held_out, target):
             if mask.sum() >= _FEWEST:
@@ -56,10 +83,11 @@ def tables(job: Job, held_out: HeldOut) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def _groups(held_out: HeldOut, target: str) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _groups(held_out: HeldOut | Judged, target: str) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     data = held_out.data
     yield "", np.ones(len(data), bool)
-    time_us = data.targets[target if target != "power" else "hot"] * 1e6
+    timed = "hot" if "hot" in data.targets else "sustained"
+    time_us = data.targets["cold" if target == "cold" else timed] * 1e6
     for low, high in pairwise(_SIZES_US):
         yield f"{low:g} to {high:g} µs", (time_us >= low) & (time_us < high)
     for index, bound in enumerate(BOUNDS):
@@ -73,7 +101,7 @@ def _groups(held_out: HeldOut, target: str) -> Iterator[tuple[str, NDArray[np.bo
 
 def compared(job: Job, data: Dataset) -> Iterator[Row]:
     """The baselines' errors over the same rows; the learned ones by the same folds of (n,k)."""
-    name = f"{data.dtype} {'ragged' if data.ragged.any() else 'aligned'}"
+    name = _name(data)
     spec = machine(device.load(job.device), data.dtype)
     target = "cold" if "cold" in data.targets else "hot"
     measured = data.targets[target]

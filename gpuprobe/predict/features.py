@@ -8,14 +8,14 @@ from typing import Final
 from gpuprobe.predict.arithmetic import Arithmetic, Value
 from gpuprobe.predict.core import TILES, Core, Problem
 
-_EDGES: Final = (64.0, 128.0, 256.0)
-_LOG_AREAS: Final = tuple(math.log(rows * columns) for rows, columns in TILES)
-_POWERS: Final = 4096  # alignment beyond which nothing changes
+EDGES: Final = (64.0, 128.0, 256.0)
+LOG_AREAS: Final = tuple(math.log(rows * columns) for rows, columns in TILES)
+POWERS: Final = 4096  # alignment beyond which nothing changes
 
 
 def _names() -> tuple[str, ...]:
     tiles = [f"{kind}_{rows:.0f}x{columns:.0f}" for rows, columns in TILES for kind in ("tiles", "tail", "padding")]
-    edges = [f"edge_{size}_{edge:.0f}" for size in "mn" for edge in _EDGES]
+    edges = [f"edge_{size}_{edge:.0f}" for size in "mn" for edge in EDGES]
     return (
         "log_m", "log_n", "log_k", "log_mn", "log_mk", "log_nk", "log_flop", "log_bytes", "log_operands",
         "log_intensity", "log_core", "log_dram_share", "log_mma_share", "layout_nn", "align_m", "align_n", "align_k",
@@ -36,13 +36,13 @@ def features(problem: Problem, parts: Core, ops: Arithmetic) -> list[Value]:
     row = [
         log_m, log_n, log_k, log_mn, log_m + log_k, log_n + log_k, log_flop, log_bytes, log(m * k + n * k),
         log_flop - log_bytes, log_core, log(parts.dram_s) - log_core, log(parts.mma_s) - log_core, problem.layout_nn,
-        ops.gcd(m, _POWERS), ops.gcd(n, _POWERS), ops.gcd(k, _POWERS), ops.ceil(k / 64.0),
+        ops.gcd(m, POWERS), ops.gcd(n, POWERS), ops.gcd(k, POWERS), ops.ceil(k / 64.0),
     ]  # fmt: skip
-    for log_area, tiles, fill, waves in zip(_LOG_AREAS, parts.tiles, parts.fills, parts.waves, strict=True):
+    for log_area, tiles, fill, waves in zip(LOG_AREAS, parts.tiles, parts.fills, parts.waves, strict=True):
         log_tiles = log(tiles)
         row += (log_tiles, waves / fill, log_tiles + log_area - log_mn)
     ceil = ops.ceil
     for size in (m, n):
-        for edge in _EDGES:
+        for edge in EDGES:
             row.append(ceil(size / edge) * edge / size)
     return row

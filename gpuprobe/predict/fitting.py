@@ -10,28 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprobe.ops.gemm import DTYPES
-from gpuprobe.predict import boosting, intervals
+from gpuprobe.predict import boosting, domain, fitting_lasting, intervals
 from gpuprobe.predict.arithmetic import ARRAY, Value
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.core import Core, Problem, bound, core, rates
 from gpuprobe.predict.dataset import Dataset
-from gpuprobe.predict.features import NAMES, features
+from gpuprobe.predict.features import features
+from gpuprobe.predict.fitting_lasting import Judged
 from gpuprobe.predict.forest import Forest, joined
-from gpuprobe.predict.head import RANGED, Head
+from gpuprobe.predict.head import Head
+from gpuprobe.predict.lasting import Lasting
 from gpuprobe.predict.machine import Machine
 from gpuprobe.predict.power import core_power_w
+from gpuprobe.predict.search import searched
 
 Array = NDArray[np.float64]
 Say = Callable[[str], None]
 
 SPREAD_RECIPE: Final = Recipe(trees=60, depth=6, step=0.1, damping=30.0)
 _FITTED: Final = ("launch_s", "mma_efficiency", "dram_efficiency", "l2_bytes_per_clock", "step_s")
-_FACTORS: Final = (1.3, 1.1, 1.03)  # steps of the search for the core's constants, coarse to fine
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Predictions of rows by models that never saw their (n,k): log(measured / predicted) and spread per target."""
+    """Predictions of rows by models that never saw their (n,k): log(measured / predicted) and spread per target.
+
+    ``lasting`` and ``settled`` are the model of the sustained state and its own held-out rows, where there are any.
+    """
 
     data: Dataset
     errors: Array
@@ -39,6 +44,8 @@ class HeldOut:
     regimes: NDArray[np.int64]
     bands: list[list[list[float]]]
     machine: Machine
+    lasting: Lasting | None = None
+    settled: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -50,35 +57,46 @@ class _Seen:
     regimes: NDArray[np.int64]
 
 
-def fit(data: Dataset, machine: Machine, recipe: Recipe, folds: int, protocol: str, say: Say) -> tuple[Head, HeldOut]:
-    """The head fitted to all rows, and the predictions of each row by the model of the other folds."""
-    held_out = cross_validate(data, machine, recipe, folds, say)
+def fit(
+    data: Dataset, machine: Machine, recipe: Recipe, folds: int, protocol: str, say: Say, slow: Dataset | None = None
+) -> tuple[Head, HeldOut]:
+    """The head fitted to all rows, and the predictions of each row by the model of the other folds.
+
+    ``slow`` are sustained rows of the same class.
+    """
+    held_out = cross_validate(data, machine, recipe, folds, say, slow)
     seen = _seen(data, held_out.machine)
     say("fitting all rows")
     forest = boosting.grow(seen.columns, seen.targets, recipe)
     spreads = intervals.spread_target(held_out.errors)
     spread = boosting.grow(seen.columns, spreads, replace(SPREAD_RECIPE, depth=recipe.depth), seed=1)
-    ranges = tuple(
-        (float(seen.columns[at].min()), float(seen.columns[at].max())) for at in (NAMES.index(name) for name in RANGED)
-    )
     head = Head(
         dtype=data.dtype, ragged=bool(data.ragged.any()), layouts=data.layouts, targets=tuple(data.targets),
         protocol=protocol, machine=held_out.machine, forest=joined(forest, spread).rounded(), bands=held_out.bands,
-        ranges=ranges,
+        ranges=domain.ranges_of(seen.columns), lasting=held_out.lasting,
     )  # fmt: skip
     return head, held_out
 
 
-def cross_validate(data: Dataset, machine: Machine, recipe: Recipe, folds: int, say: Say) -> HeldOut:
-    """Each row predicted by a model of the other folds; folds are whole (n,k) pairs."""
+def cross_validate(
+    data: Dataset, machine: Machine, recipe: Recipe, folds: int, say: Say, slow: Dataset | None = None
+) -> HeldOut:
+    """Each row predicted by a model of the other folds; folds are whole (n,k) pairs.
+
+    Sustained rows (``slow``) are predicted from the cold times that the models of the other folds predict of them.
+    """
     machine = tuned(data, machine)
     seen = _seen(data, machine)
     fold = data.folds(folds)
     errors, spreads = np.zeros(seen.targets.shape), np.zeros(seen.targets.shape)
+    settles = slow is not None and len(slow) >= fitting_lasting.FEWEST_ROWS and "cold" in data.targets
+    colds = _Colds(slow, machine, slow.folds(folds)) if settles and slow is not None else None
     for index in range(folds):
         say(f"fold {index + 1} of {folds}")
         forest = boosting.grow(_take(seen.columns, fold != index), seen.targets[fold != index], recipe)
         errors[fold == index] = seen.targets[fold == index] - forest.many(_take(seen.columns, fold == index))
+        if colds is not None:
+            colds.predict(index, forest, list(data.targets).index("cold"))
     learned = intervals.spread_target(errors)
     for index in range(folds):
         spread: Forest = boosting.grow(
@@ -86,7 +104,26 @@ def cross_validate(data: Dataset, machine: Machine, recipe: Recipe, folds: int, 
         )
         spreads[fold == index] = np.exp(spread.many(_take(seen.columns, fold == index)))
     bands = [intervals.bands(errors[:, at], spreads[:, at], seen.regimes) for at in range(len(data.targets))]
-    return HeldOut(data, errors, spreads, seen.regimes, bands, machine)
+    if colds is None:
+        return HeldOut(data, errors, spreads, seen.regimes, bands, machine)
+    machine, lasting, settled = fitting_lasting.fit(colds.data, colds.cold_s, colds.fold, machine)
+    return HeldOut(data, errors, spreads, seen.regimes, bands, machine, lasting, settled)
+
+
+class _Colds:
+    """Cold times of sustained rows, predicted fold by fold by models that did not see their (n,k)."""
+
+    def __init__(self, data: Dataset, machine: Machine, fold: NDArray[np.int64]) -> None:
+        problem, parts = _parts(data, machine)
+        self.data, self.fold = data, fold
+        self.cold_s: Array = np.array(parts.time_s, np.float64)
+        self._columns = [np.asarray(column, np.float64) for column in features(problem, parts, ARRAY)]
+
+    def predict(self, index: int, forest: Forest, output: int) -> None:
+        """Turn the core's times of one fold's rows into predicted ones."""
+        rows = self.fold == index
+        if rows.any():
+            self.cold_s[rows] *= np.exp(forest.many(_take(self._columns, rows))[:, output])
 
 
 def _take(columns: list[Value], mask: NDArray[np.bool_]) -> list[Value]:
@@ -116,14 +153,4 @@ def tuned(data: Dataset, machine: Machine) -> Machine:
     def loss(candidate: Machine) -> float:
         return float(np.mean(np.abs(np.log(measured / _parts(data, candidate)[1].time_s))))
 
-    best = loss(machine)
-    for factor in _FACTORS:
-        moved = True
-        while moved:
-            moved = False
-            for name in _FITTED:
-                for scale in (factor, 1 / factor):
-                    candidate = replace(machine, **{name: getattr(machine, name) * scale})
-                    if (value := loss(candidate)) < best - 1e-5:
-                        machine, best, moved = candidate, value, True
-    return machine
+    return searched(machine, _FITTED, loss)

@@ -38,19 +38,17 @@ class Forest:
         self._first = _first_half(leaves)
         self._dense = _dense(leaves, self._first)
         self._flat = self._dense.reshape(trees * leaf_count, self._dense.shape[2])
-        self._ones = np.ones(trees, np.float32)
+        halves = np.arange(trees) < self._first
+        self._parts = np.stack([halves, ~halves] if self._first < trees else [halves]).astype(np.float32)
 
     def one(self, row: Sequence[float]) -> list[float]:
         """The outputs for one row of features."""
         values = np.array(row, np.float32)
         answers = values.take(self._questions) > self._thresholds
         leaf = np.packbits(answers, bitorder="little") + self._offsets
-        found, first = self._flat.take(leaf, axis=0), self._first
-        # products with ones: numpy sums a few columns of many rows five times as slowly
-        sums: list[float] = (self._ones[:first] @ found[:first]).tolist()
-        if first < len(found):
-            sums += (self._ones[first:] @ found[first:]).tolist()
-        return [total + base for total, base in zip(sums, self._base, strict=True)]
+        # a product with ones: numpy sums a few columns of many rows five times as slowly
+        sums: list[float] = (self._parts @ self._flat.take(leaf, axis=0)).ravel().tolist()
+        return [total + base for total, base in zip(sums, self._base)]  # noqa: B905 -- as many by construction
 
     def many(self, columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """The outputs (rows, outputs) for features given as columns."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from gpuprobe import arch
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.profile import DeviceProfile
 from gpuprobe.record import DeviceSpec
 
 # Names of a type's dense rate in a device file, in the order they are asked for; fp32 runs on the ordinary cores.
@@ -83,6 +84,24 @@ def machine(spec: DeviceSpec, dtype: str) -> Machine:
         static_w=0.25 * tdp_w,
         joule_per_flop=1.2 * dynamic_w / (0.75 * flop_per_s),
         joule_per_byte=0.6 * dynamic_w / (0.9 * spec["dram_bandwidth_bytes_per_s"]),
+    )
+
+
+def with_profile(made: Machine, profile: DeviceProfile, dtype: str) -> Machine:
+    """``made`` with what a profile knows of power and no data sheet states: at rest, per operation, per byte of DRAM.
+
+    What the profile lacks stays as it is. Energies are those of random operands; power at rest is that of awake SMs.
+    """
+    kind = _TENSOR_KINDS.get(dtype, "")
+    multiply_add = profile.energy(f"wgmma {kind}") or profile.energy(f"mma.sync {kind}")
+    if dtype == "fp32":
+        multiply_add = profile.energy("FFMA")
+    bit, rest = profile.energy("DRAM read"), profile.power("awake")
+    return replace(
+        made,
+        static_w=rest.value if rest else made.static_w,
+        joule_per_flop=multiply_add.value / 2 if multiply_add else made.joule_per_flop,
+        joule_per_byte=bit.value * 8 if bit else made.joule_per_byte,
     )
 
 

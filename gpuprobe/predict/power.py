@@ -18,11 +18,15 @@ _LOWEST_CLOCK: Final = 0.4  # of the clock at rest: no cap was seen to push a GE
 
 
 class Sustained(NamedTuple):
-    """Time in s, power in W and SM clock in Hz once the power cap has settled."""
+    """Time in s, power in W and SM clock in Hz once the power cap has settled.
+
+    ``load`` is the dynamic power at full clock over what the cap allows: above 1 the clock falls.
+    """
 
     time_s: Value
     power_w: Value
     sm_clock_hz: Value
+    load: Value
 
 
 def core_power_w(problem: Problem, parts: Core, machine: Machine, ops: Arithmetic) -> Value:
@@ -40,9 +44,10 @@ def sustained(problem: Problem, parts: Core, cold_s: Value, machine: Machine, op
     """The sustained state of a GEMM whose time with cold operands is ``cold_s``."""
     dynamic_w = _uncapped_w(problem, cold_s, machine) - machine.static_w
     allowed_w = ops.maximum(machine.tdp_w - machine.static_w, 1e-9)
-    excess = ops.maximum(dynamic_w / allowed_w, 1.0)
+    load = dynamic_w / allowed_w
+    excess = ops.maximum(load, 1.0)
     clock = ops.maximum(excess ** (-1.0 / _CLOCK_POWER), _LOWEST_CLOCK)
     by_clock = ops.minimum(ops.maximum(parts.mma_s, parts.l2_s) / parts.time_s, 1.0)
     time_s = cold_s * (1.0 + by_clock * (1.0 / clock - 1.0))
     power_w = ops.minimum(machine.static_w + dynamic_w, machine.tdp_w)
-    return Sustained(time_s, power_w, machine.clock_hz * clock)
+    return Sustained(time_s, power_w, machine.clock_hz * clock, load)

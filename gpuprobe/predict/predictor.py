@@ -15,7 +15,7 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LARGEST_DIMENSION, LAYOUTS
 from gpuprobe.predict import artefact, zero_shot
 from gpuprobe.predict.arithmetic import ARRAY, SCALAR
-from gpuprobe.predict.core import BOUNDS, core
+from gpuprobe.predict.core import BOUNDS
 from gpuprobe.predict.head import Head
 from gpuprobe.predict.power import sustained
 from gpuprobe.predict.shipped import artefact_path
@@ -27,6 +27,7 @@ COLUMNS: Final = (
     "power_w_low", "power_w_high", "bound", "in_domain", "protocol",
 )  # fmt: skip
 """Columns of ``gemm_many`` and of a predicted CSV, in order."""
+_END: Final = LARGEST_DIMENSION + 1
 _EXAMPLE: Final = "give m, n and k as whole numbers from 1 to 2147483647"
 
 
@@ -124,21 +125,24 @@ class Predictor:
 
     def gemm(self, m: int, n: int, k: int, dtype: str = "bf16", layout: str = "tn") -> GemmPrediction:
         """The prediction for one GEMM C[m,n] = A[m,k]·B[k,n]."""
-        m, n, k = _size("m", m), _size("n", n), _size("k", k)
+        if not (type(m) is type(n) is type(k) is int and 0 < m < _END and 0 < n < _END and 0 < k < _END):
+            m, n, k = _size("m", m), _size("n", n), _size("k", k)
         head, model_id, known = self.model(dtype, layout, (n | k) % 8 != 0)
         answer = head.one(m, n, k, layout)
-        problem = answer.problem
         hot = answer.values["hot"]
         cold = answer.values.get("cold") or zero_shot.cold(hot, answer.parts)
-        state = sustained(problem, answer.parts, cold[0], head.machine)
-        measured_w = answer.values.get("power")
-        power = measured_w or zero_shot.power(state.power_w, head.machine.tdp_w, SCALAR)
-        lasting = zero_shot.lasting(state.time_s, cold)
-        energy = zero_shot.energy(power, hot if measured_w else lasting)
-        in_domain = known and answer.in_domain
+        state = sustained(answer.problem, answer.parts, cold[0], head.machine)
+        if head.lasting is not None:
+            settled = head.lasting.one(answer.row, state, cold[0], answer.regime, layout)
+        else:
+            settled = zero_shot.settled(state, cold, answer.values.get("power"), head.machine, SCALAR)
+        energy = zero_shot.energy(settled.power_w, hot if "power" in answer.values else settled.time_s)
+        make = tuple.__new__  # a NamedTuple of a triple, at a third of the cost
         return GemmPrediction(
-            m, n, k, dtype, layout, self.gpu, Interval(*hot), Interval(*cold), Interval(*lasting), Interval(*power),
-            Interval(*energy), state.sm_clock_hz, answer.bound, in_domain, False, head.protocol, model_id,
+            m, n, k, dtype, layout, self.gpu, make(Interval, hot), make(Interval, cold),
+            make(Interval, settled.time_s), make(Interval, settled.power_w), make(Interval, energy),
+            settled.sm_clock_hz, BOUNDS[answer.regime], known and answer.in_domain, known and settled.in_domain,
+            head.protocol, model_id,
         )  # fmt: skip
 
     def gemm_many(self, sizes: ArrayLike, dtype: str = "bf16", layout: str = "tn") -> dict[str, NDArray[Any]]:
@@ -162,22 +166,21 @@ class Predictor:
         head, _, known = self.model(dtype, layout, ragged)
         m, n, k = table.T.astype(np.float64)
         nn = np.full(len(table), float(LAYOUTS.index(layout)))
-        values, bounds, inside = head.many(m, n, k, nn)
-        problem = head.problem(m, n, k, nn)
-        parts = core(problem, head.rates, ARRAY)
-        hot = tuple(values["hot"].T)
-        cold = tuple(values["cold"].T) if "cold" in values else zero_shot.cold_many(hot, parts)
-        state = sustained(problem, parts, cold[0], head.machine, ARRAY)
-        power = (
-            tuple(values["power"].T) if "power" in values else zero_shot.power(state.power_w, head.machine.tdp_w, ARRAY)
-        )
-        lasting = zero_shot.lasting(state.time_s, cold)
-        energy = zero_shot.energy(power, hot if "power" in values else lasting)
+        answer = head.many(m, n, k, nn)
+        hot = answer.values["hot"]
+        cold = answer.values["cold"] if "cold" in answer.values else zero_shot.cold_many(hot, answer.parts)
+        state = sustained(answer.problem, answer.parts, cold[0], head.machine, ARRAY)
+        if head.lasting is not None:
+            settled = head.lasting.many(answer.row, state, cold[0], answer.regime, nn)
+        else:
+            settled = zero_shot.settled(state, cold, answer.values.get("power"), head.machine, ARRAY)
+        energy = zero_shot.energy(settled.power_w, hot if "power" in answer.values else settled.time_s)
         rows: dict[str, Any] = {
-            "energy_mj": energy[0] * 1e3, "sm_mhz": state.sm_clock_hz * 1e-6, "bound": np.array(BOUNDS)[bounds],
-            "in_domain": inside & known, "protocol": head.protocol,
+            "energy_mj": energy[0] * 1e3, "sm_mhz": settled.sm_clock_hz * 1e-6,
+            "bound": np.array(BOUNDS)[answer.regime], "in_domain": answer.in_domain & known, "protocol": head.protocol,
         }  # fmt: skip
-        for name, triple in (("hot_us", hot), ("cold_us", cold), ("sustained_us", lasting), ("power_w", power)):
+        times = {"hot_us": hot, "cold_us": cold, "sustained_us": settled.time_s, "power_w": settled.power_w}
+        for name, triple in times.items():
             factor = 1.0 if name == "power_w" else 1e6
             for suffix, column in zip(("", "_low", "_high"), triple, strict=True):
                 rows[name + suffix] = column * factor

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -15,15 +15,18 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.predict import artefact, intervals, shipped
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.dataset import Dataset, read_published, read_sweep
+from gpuprobe.predict.domain import RANGED
 from gpuprobe.predict.errors_of import summary
 from gpuprobe.predict.fitting import HeldOut, Say, cross_validate, fit
-from gpuprobe.predict.head import RANGED, Head
+from gpuprobe.predict.fitting_lasting import FEWEST_ROWS, Judged
+from gpuprobe.predict.head import Head
 from gpuprobe.predict.machine import machine
 from gpuprobe.record import write_atomically
 
 FOLDS: Final = 5
 OWN: Final = "gpuprobe"
 _OWN_PROTOCOL: Final = "graph replay at boost clock, hot and cold; sustained and power analytic"
+_LASTING_PROTOCOL: Final = "graph replay at boost clock, hot and cold; sustained, power and clock settled under load"
 _AIC: Final = "ai-dynamo+aiconfigurator"
 _VIDUR: Final = "microsoft+vidur"
 _AIC_PROTOCOL: Final = (
@@ -65,7 +68,19 @@ LICENCES: Final = {
 }
 _OWN_RECIPE: Final = Recipe(trees=600, step=0.09)
 _RAGGED_RECIPE: Final = Recipe(trees=400, step=0.08, damping=2.0, bins=64)
-_PUBLISHED_RECIPE: Final = Recipe(trees=700, depth=8, step=0.1, damping=1.0, features=0.3, rows=0.3)
+_VIDUR_RECIPE: Final = Recipe(trees=700, depth=8, step=0.1, damping=1.0, features=0.3, rows=0.3)
+_PUBLISHED_RECIPES: Final = {
+    "aiconfigurator": replace(_VIDUR_RECIPE, rows=0.6, clip=0.8, median=True),
+    "vidur": _VIDUR_RECIPE,
+}
+
+
+class Class(NamedTuple):
+    """GEMMs of one type and alignment: short runs, how to fit them, and sustained rows where there are any."""
+
+    data: Dataset
+    recipe: Recipe
+    slow: Dataset | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,7 @@ class Job:
     device: str
     source: str
     protocol: str
-    classes: tuple[tuple[Dataset, Recipe], ...]
+    classes: tuple[Class, ...]
 
 
 def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
@@ -85,7 +100,7 @@ def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
     for folder in sorted(path for path in own.glob("*") if path.is_dir()):
         files = sorted(folder.glob("gemm_*.parquet"))
         if files and (not wanted or folder.name in wanted):
-            classes = tuple(part for file in files for data in read_sweep(file) for part in _classes(data))
+            classes = tuple(part for data, slow in read_sweep(files) for part in _classes(data, slow))
             yield Job(folder.name, OWN, _OWN_PROTOCOL, classes)
     if reference is None:
         return
@@ -94,14 +109,15 @@ def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
             data = read_published(
                 reference / table.file, table.dtype, reference / table.repeat if table.repeat else None
             )
-            yield Job(table.device, table.source, table.protocol, ((data, _PUBLISHED_RECIPE),))
+            yield Job(table.device, table.source, table.protocol, (Class(data, _PUBLISHED_RECIPES[table.source]),))
 
 
-def _classes(data: Dataset) -> Iterator[tuple[Dataset, Recipe]]:
-    ragged = data.ragged
-    for mask, recipe in ((~ragged, _OWN_RECIPE), (ragged, _RAGGED_RECIPE)):
-        if mask.any():
-            yield data.where(mask), recipe
+def _classes(data: Dataset, slow: Dataset) -> Iterator[Class]:
+    """The alignment classes with enough rows for folds."""
+    for is_ragged, recipe in ((False, _OWN_RECIPE), (True, _RAGGED_RECIPE)):
+        mask = data.ragged == is_ragged
+        if mask.sum() >= FEWEST_ROWS:
+            yield Class(data.where(mask), recipe, slow.where(slow.ragged == is_ragged))
 
 
 def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
@@ -109,13 +125,15 @@ def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
     spec = device.load(job.device)
     heads: list[Head] = []
     judged: list[HeldOut] = []
-    for data, recipe in job.classes:
+    for data, recipe, slow in job.classes:
         name = f"{job.device} {job.source} {data.dtype}{' ragged' if data.ragged.any() else ''}"
 
         def report(text: str, name: str = name) -> None:
             say(f"{name}: {text}")
 
-        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report)
+        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report, slow)
+        if head.lasting is not None:
+            head = replace(head, protocol=_LASTING_PROTOCOL)
         heads.append(head)
         judged.append(held_out)
     path = folder / job.device / shipped.file_name(job.source)
@@ -127,7 +145,9 @@ def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
 def judge(job: Job, say: Say) -> list[HeldOut]:
     """Every class of a job predicted by models that did not see its (n,k) pairs."""
     spec = device.load(job.device)
-    return [cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say) for data, recipe in job.classes]
+    return [
+        cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say, slow) for data, recipe, slow in job.classes
+    ]
 
 
 def _write_card(path: Path, job: Job, model_id: str, heads: Sequence[Head], judged: Sequence[HeldOut]) -> None:
@@ -157,14 +177,22 @@ def _entry(head: Head, held_out: HeldOut) -> dict[str, Any]:
         "dtype": head.dtype, "ragged": head.ragged, "layouts": list(head.layouts), "rows": len(data),
         "domain": {name: [float(f"{np.exp(end):.4g}") for end in pair] for name, pair in _domain(head)}, "errors": {},
     }  # fmt: skip
-    for index, target in enumerate(data.targets):
-        errors = held_out.errors[:, index]
-        inside, width = intervals.covered(errors, held_out.spreads[:, index], held_out.regimes, held_out.bands[index])
-        entry["errors"][target] = {
-            "ape_percent": [round(value, 2) for value in summary(errors)],
-            "interval_coverage": round(inside, 3),
-            "interval_median_width": round(width, 3),
-        }
+    judged: list[tuple[Mapping[str, Any], HeldOut | Judged]] = [(data.targets, held_out)]
+    if held_out.settled is not None:
+        entry["sustained_rows"] = len(held_out.settled.data)
+        judged.append((held_out.settled.data.targets, held_out.settled))
+    for targets, part in judged:
+        for index, target in enumerate(targets):
+            errors = part.errors[:, index]
+            inside, width = intervals.covered(errors, part.spreads[:, index], part.regimes, part.bands[index])
+            entry["errors"][target] = {
+                "ape_percent": [round(value, 2) for value in summary(errors)],
+                "interval_coverage": round(inside, 3),
+                "interval_median_width": round(width, 3),
+            }
+    if held_out.settled is not None:
+        energy = held_out.settled.errors[:, :2].sum(axis=1)
+        entry["errors"]["energy"] = {"ape_percent": [round(value, 2) for value in summary(energy)]}
     return entry
 
 

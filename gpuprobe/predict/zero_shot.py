@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from gpuprobe.ops.gemm import LAYOUTS
 from gpuprobe.predict.arithmetic import ARRAY, SCALAR, Arithmetic, Value
 from gpuprobe.predict.core import BOUNDS, Core
+from gpuprobe.predict.domain import RANGED
 from gpuprobe.predict.forest import LEVELS, Forest
-from gpuprobe.predict.head import RANGED, Head
-from gpuprobe.predict.machine import machine
+from gpuprobe.predict.head import Head
+from gpuprobe.predict.lasting import Settled, Triple
+from gpuprobe.predict.machine import Machine, machine
+from gpuprobe.predict.power import Sustained
 from gpuprobe.record import DeviceSpec
 
 ANALYTIC: Final = "analytic"
@@ -29,8 +32,6 @@ _RAGGED_DRAM: Final = 0.55
 _RAGGED_L2: Final = 0.3
 _COLD_HIGH: Final = 1.4  # 95th percentile of cold / hot on an H100
 _LASTING: Final = (0.93, 1.15)  # a sustained time against its analytic value
-
-Triple = tuple[Any, Any, Any]
 
 
 class ZeroShot:
@@ -60,12 +61,13 @@ class ZeroShot:
             dtype=dtype,
             ragged=ragged,
             layouts=LAYOUTS,
-            targets=("hot", "cold"),
+            targets=("hot",),
             protocol="analytic core by datasheet numbers; no data of this GPU and type",
             machine=rates,
-            forest=_constant([0.0, 0.0, np.log(spread), np.log(spread)]),
-            bands=[[list(_BAND)] * len(BOUNDS)] * 2,
+            forest=_constant([0.0, np.log(spread)]),
+            bands=[[list(_BAND)] * len(BOUNDS)],
             ranges=((-np.inf, np.inf),) * len(RANGED),
+            warm=True,
         )
 
 
@@ -103,10 +105,16 @@ def _cold(hot: Triple, parts: Core, ops: Arithmetic) -> Triple:
     return value, hot[1], ops.maximum(hot[2], value) * _COLD_HIGH
 
 
-def lasting(time_s: Value, cold_s: Triple) -> Triple:
-    """The sustained time with its interval: that of the cold time, and what the power balance adds."""
+def settled(state: Sustained, cold_s: Triple, measured_w: Triple | None, machine: Machine, ops: Arithmetic) -> Settled:
+    """The sustained state where none was measured: the power balance, about the cold time's interval.
+
+    ``measured_w`` is a fitted power, where the source of the data gave one.
+    """
     low, high = _LASTING
-    return time_s, time_s * (cold_s[1] / cold_s[0]) * low, time_s * (cold_s[2] / cold_s[0]) * high
+    time_s = state.time_s
+    triple = (time_s, time_s * (cold_s[1] / cold_s[0]) * low, time_s * (cold_s[2] / cold_s[0]) * high)
+    power_w = measured_w or power(state.power_w, machine.tdp_w, ops)
+    return Settled(triple, power_w, state.sm_clock_hz, False)
 
 
 def energy(power_w: Triple, time_s: Triple) -> Triple:

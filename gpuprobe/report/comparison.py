@@ -1,10 +1,10 @@
-"""Run to run: the verdicts of gpuprobe.compare with the noise that the probes declare."""
+"""Run to run: the verdicts of gpuprobe.comparison with the noise that the probes declare."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from gpuprobe.compare import Comparison, compare
+from gpuprobe.comparison import Comparison, compare
 from gpuprobe.floors import declared
 from gpuprobe.record import Run
 from gpuprobe.report.format import params, quantity

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from gpuprobe.record import Measurement, Params
+from gpuprobe.units import quantity
 
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
-_SCALED = ("s", "B", "FLOP", "FMA", "op", "J", "W", "Hz")
+__all__ = ["cut", "half_width", "label", "params", "printable", "quantity", "seconds", "share", "size"]
+
 _SIZES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 NONE = "–"
-
-
-def quantity(value: float, unit: str) -> str:
-    """A value to four digits with its unit, by SI prefix where the unit is SI: ``3.012 TB/s``, ``4.021 cycle``."""
-    head, *divisors = unit.split("/")
-    if head not in _SCALED or "cycle" in divisors or value == 0:
-        return f"{value:.4g} {unit}"
-    scale, prefix = next((row for row in _PREFIXES if abs(value) >= row[0] * 0.99995), _PREFIXES[-1])
-    return f"{value / scale:.4g} {prefix}{unit}"
 
 
 def seconds(value_ns: float | None) -> str:

@@ -16,8 +16,9 @@ from gpuprobe import __version__
 from gpuprobe.record import Run
 from gpuprobe.report import run_tables
 from gpuprobe.report.comparison import ComparisonView
-from gpuprobe.report.figures import bars, campaign, forest, heatmap, histogram, roofline, staircase
+from gpuprobe.report.figures import bars, campaign, forest, heatmap, hierarchy, histogram, l2_map, staircase
 from gpuprobe.report.format import cut, printable, quantity, seconds, share
+from gpuprobe.report.models import Models, ModelsView
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.sources import Source
 
@@ -36,7 +37,7 @@ class Section:
 
 
 def render(sources: Sequence[Source], command: str) -> str:
-    """One HTML page about ``sources``: the first run in full, other runs beside it, then every trace.
+    """One HTML page about ``sources``: the first run in full, other runs beside it, then every trace, then models.
 
     Runs are compared with the first one given. ``command`` is what regenerates the page. Equal input gives equal text.
     """
@@ -65,7 +66,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(quantity=quantity, share=share, seconds=seconds, cut=cut)
-    modules = (bars, campaign, forest, heatmap, histogram, roofline, staircase)
+    modules = (bars, campaign, forest, heatmap, hierarchy, histogram, l2_map, staircase)
     environment.globals.update({module.__name__.rpartition(".")[2]: module for module in modules})
     environment.globals["tables"] = run_tables
     return environment
@@ -88,7 +89,8 @@ def _title(sources: Sequence[Source]) -> str:
 
 def _sections(environment: Environment, sources: Sequence[Source]) -> Iterator[Section]:
     runs = [source.content for source in sources if isinstance(source.content, Run)]
-    traces = [source.content for source in sources if not isinstance(source.content, Run)]
+    traces = [source.content for source in sources if not isinstance(source.content, Run | Models)]
+    models = [source.content for source in sources if isinstance(source.content, Models)]
     if runs:
         yield from _of_folder(environment, "run", "", {"view": RunView(runs[0])})
     for number, run in enumerate(runs[1:], 1):
@@ -99,6 +101,8 @@ def _sections(environment: Environment, sources: Sequence[Source]) -> Iterator[S
 
         for number, trace in enumerate(traces, 1):
             yield from _of_folder(environment, "trace", f"-t{number}", {"view": TraceView(trace, number)})
+    for number, one in enumerate(models, 1):
+        yield from _of_folder(environment, "models", f"-m{number}", {"view": ModelsView(one, number)})
 
 
 def _of_folder(environment: Environment, folder: str, suffix: str, context: Mapping[str, Any]) -> Iterator[Section]:

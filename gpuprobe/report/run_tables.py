@@ -6,10 +6,13 @@ from dataclasses import fields
 
 from gpuprobe.published import Agreement, PublishedRow
 from gpuprobe.record import Environment, Measurement
-from gpuprobe.report.figures.roofline import peaks
 from gpuprobe.report.format import NONE, half_width, params, quantity, share
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.tables import Cell, Column, Row, Table, plain
+from gpuprobe.roofline import ridges as ridges_of
+
+MOST_ROWS = 1200
+"""A longer table shows the best of each grid alone: the page stays below its limit, the run file holds the rest."""
 
 _MEASUREMENTS = (
     Column("probe"),
@@ -21,23 +24,23 @@ _MEASUREMENTS = (
     Column("clock", numeric=True),
     Column("power", numeric=True),
     Column("n", numeric=True),
-    Column("published", numeric=True),
-    Column("ours / theirs", numeric=True),
-    Column("why"),
     Column("flags"),
 )
 
 
 def measurements(view: RunView) -> Table:
-    """Every measurement with interval, limit, clock, power, published value and flags."""
+    """Every measurement with interval, limit, clock, power and flags."""
     best = {id(row) for row in view.best}
-    rows = tuple(Row(_measurement(view, row), minor=id(row) not in best) for row in view.run.measurements)
+    rows = tuple(Row(_measurement(row), minor=id(row) not in best) for row in view.run.measurements)
+    caption = "All measurements"
+    if len(rows) > MOST_ROWS:
+        rows = tuple(row for row in rows if not row.minor)
+        caption = f"The best of every searched grid: {len(rows)} of {len(view.run.measurements)} measurements"
     label = "rows of searched grids, of which only the best is shown"
-    return Table("measurements", "All measurements", _MEASUREMENTS, rows, label)
+    return Table("measurements", caption, _MEASUREMENTS, rows, label)
 
 
-def _measurement(view: RunView, row: Measurement) -> tuple[Cell, ...]:
-    beside = view.published_for(row)
+def _measurement(row: Measurement) -> tuple[Cell, ...]:
     return (
         Cell(row.name),
         Cell(row.quantity),
@@ -48,21 +51,15 @@ def _measurement(view: RunView, row: Measurement) -> tuple[Cell, ...]:
         Cell(f"{row.sm_clock_hz / 1e6:.0f} MHz", row.sm_clock_hz) if row.sm_clock_hz else Cell(NONE),
         Cell(f"{row.power_w:.0f} W", row.power_w) if row.power_w else Cell(NONE),
         Cell(str(row.n), row.n),
-        *_published(beside, view.run.device.name),
         Cell(" ".join(row.flags)),
     )
 
 
-def _published(row: PublishedRow | None, device: str) -> tuple[Cell, ...]:
-    if row is None:
-        return Cell(NONE), Cell(NONE), Cell("")
-    where = "" if row.device == device else f" on {row.device}"
-    value = Cell(quantity(row.published, row.unit) + where, row.published, small=row.source)
-    return value, _ratio(row), Cell(row.reason)
+_CLASSES = {Agreement.WITHIN: "good", Agreement.EXPLAINED: "", Agreement.OUTSIDE: "bad"}
 
 
 def _ratio(row: PublishedRow) -> Cell:
-    return Cell(f"{row.ratio:.3f}", row.ratio, str(row.verdict), "good" if row.verdict is Agreement.WITHIN else "bad")
+    return Cell(f"{row.ratio:.3f}", row.ratio, str(row.verdict), _CLASSES[row.verdict])
 
 
 def published(view: RunView) -> Table | None:
@@ -95,20 +92,27 @@ def published(view: RunView) -> Table | None:
 
 def ridges(view: RunView) -> Table | None:
     """From which arithmetic intensity on each ceiling limits; None without a roofline."""
-    found = peaks(view)
-    if found is None:
+    if view.roofline is None:
         return None
     rows = [
         (
-            ceiling.name,
-            Cell(quantity(ceiling.value, "FLOP/s"), ceiling.value),
-            slope.name,
-            Cell(quantity(slope.value, "B/s"), slope.value),
+            ceiling.kind,
+            Cell(quantity(ceiling.rate.value, "FLOP/s"), ceiling.rate.value),
+            ceiling.rate.origin,
+            slope.level,
+            Cell(quantity(slope.rate.value, "B/s"), slope.rate.value),
             Cell(f"{at:.1f} FLOP/B", at),
         )
-        for ceiling, slope, at in found.ridges()
+        for ceiling, slope, at in ridges_of(view.roofline)
     ]
-    columns = (("compute", False), ("peak", True), ("memory", False), ("bandwidth", True), ("ridge at", True))
+    columns = (
+        ("compute", False),
+        ("peak", True),
+        ("origin", False),
+        ("memory", False),
+        ("bandwidth", True),
+        ("ridge at", True),
+    )
     return plain("ridges", "Ridge points of the roofline", columns, rows)
 
 

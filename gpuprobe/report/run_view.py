@@ -8,11 +8,13 @@ from functools import cached_property
 
 from gpuprobe import arch, device
 from gpuprobe.arch import Architecture
-from gpuprobe.compare import orientation
+from gpuprobe.comparison import orientation
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.probe import Probe, discover
+from gpuprobe.profile_of_run import profile_of
 from gpuprobe.published import PublishedRow, against_published
 from gpuprobe.record import Measurement, Params, Run, Series
+from gpuprobe.roofline import Roofline, roofline_of
 
 Key = tuple[object, ...]
 
@@ -33,6 +35,13 @@ class RunView:
             return None
 
     @cached_property
+    def roofline(self) -> Roofline | None:
+        """Ceilings and slopes derived from the run; None where it measured no bandwidth or no rate."""
+        found = roofline_of(profile_of(self.run))
+        origins = [one.rate.origin for one in found.ceilings] + [one.rate.origin for one in found.slopes]
+        return found if found.ceilings and found.slopes and "measured" in origins else None
+
+    @cached_property
     def best(self) -> tuple[Measurement, ...]:
         """Of rows that differ only in axes their probe searches, the one of highest rate or least cost."""
         return tuple(best(self.run.measurements, self._probes))
@@ -43,8 +52,9 @@ class RunView:
         values = {
             probe.name: [value.beyond(probe.best_over) for value in probe.published] for probe in self._probes.values()
         }
-        chips = {name: device.load(name).chip for name in device.names()}
-        return against_published(replace(self.run, measurements=self.best), values, chips)
+        devices = {name: device.load(name) for name in device.names()}
+        chips = {name: spec.chip for name, spec in devices.items()}
+        return against_published(replace(self.run, measurements=self.best), values, chips, devices)
 
     def published_for(self, row: Measurement) -> PublishedRow | None:
         """The first published value beside a row, None without one."""

@@ -1,4 +1,4 @@
-"""Files to report on: a run or a trace, told apart by their content."""
+"""Files to report on: a run, a trace or models, told apart by their content."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.record import Run, read_run
 
 if TYPE_CHECKING:
+    from gpuprobe.profile import DeviceProfile
+    from gpuprobe.report.models import Models
     from gpuprobe.trace.model import Trace
 
 HEAD = 1 << 16
@@ -26,18 +28,35 @@ class Source:
 
     path: Path
     sha256: str
-    content: Run | Trace
+    content: Run | Trace | Models
 
 
 def read(path: Path) -> Source:
-    """Read a run or a trace; GpuprobeError where it is neither, damaged or missing."""
+    """Read a run, a trace, a model card or an evaluation; GpuprobeError where none of them, damaged or missing."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        is_run = b'"run_id"' in _head(path)
+        head = _head(path)
     except OSError as error:
         raise GpuprobeError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    return Source(path, digest, read_run(path) if is_run else _trace(path))
+    if b'"run_id"' in head:
+        return Source(path, digest, read_run(path))
+    return Source(path, digest, _models(path) if _is_models(head) else _trace(path))
+
+
+def read_content(path: Path) -> Run | Trace | DeviceProfile:
+    """What a file holds: a run, a device profile, else a trace; GpuprobeError where it is none of them."""
+    try:
+        head = _head(path)
+    except OSError as error:
+        raise GpuprobeError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    if b'"run_id"' in head:
+        return read_run(path)
+    if b'"peaks"' in head and b'"traceEvents"' not in head:
+        from gpuprobe.profile_files import from_file  # noqa: PLC0415 - runs and traces need none of it
+
+        return from_file(path)
+    return _trace(path)
 
 
 def _head(path: Path) -> bytes:
@@ -50,6 +69,18 @@ def _head(path: Path) -> bytes:
         return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(first, HEAD)
     except zlib.error:
         return b""
+
+
+def _is_models(head: bytes) -> bool:
+    """Whether a file is a model card or an evaluation, by its first keys."""
+    named = b'"model_id"' in head or b'"errors"' in head[:200]
+    return named and b'"traceEvents"' not in head
+
+
+def _models(path: Path) -> Models:
+    from gpuprobe.report.models import read_models  # noqa: PLC0415 - a run needs none of it
+
+    return read_models(path)
 
 
 def _trace(path: Path) -> Trace:

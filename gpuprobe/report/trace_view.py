@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from gpuprobe.report import operator_tables
 from gpuprobe.report.figures.bars import Bar, bars
+from gpuprobe.report.figures.flame import flame
+from gpuprobe.report.figures.operators import operators
 from gpuprobe.report.figures.stacked import stacked
 from gpuprobe.report.figures.timeline import timeline
 from gpuprobe.report.format import NONE, cut, quantity, seconds, share
 from gpuprobe.report.svg import Picture
 from gpuprobe.report.tables import Cell, Cells, Table, plain
 from gpuprobe.trace.analyze import analyze
+from gpuprobe.trace.flame import flame as flame_tree
+from gpuprobe.trace.launches import join_launches
 from gpuprobe.trace.model import Trace
 
 MOST_ROWS = 150
@@ -250,6 +255,28 @@ class TraceView:
             for row in self.document["copies"][:MOST_ROWS]
         ]
         return plain(self._id("copies"), "Copies and sets", columns, rows) if rows else None
+
+    def flame(self) -> Picture | None:
+        """Who asked for the GPU's time; None where no range is in the file."""
+        if not len(self.trace.ranges.start):
+            return None
+        return flame(flame_tree(self.trace, join_launches(self.trace)))
+
+    def operators(self) -> Table | None:
+        """Operators against the limits; None without shapes."""
+        return operator_tables.operators(self.document["roofline"], self._id("operators"))
+
+    def operator_roofline(self) -> Picture | None:
+        """Operators under the roofline."""
+        return operators(self.document["roofline"])
+
+    def limits(self) -> list[tuple[str, str]]:
+        """The limits used and their origin."""
+        return operator_tables.origins(self.document["roofline"])
+
+    def energy(self) -> list[tuple[Picture, Table, Table | None]]:
+        """Energy of every device that has enough ticks."""
+        return operator_tables.energy(self.document["energy"], self._id("energy"))
 
     def provenance(self) -> list[tuple[str, str]]:
         """Where the trace comes from."""

@@ -22,8 +22,11 @@ _MOVES_BY_ZERO = frozenset({"IMAD", "HFMA2", "IADD3"})
 
 
 def matches(opcode: str, pattern: str) -> bool:
-    """Whether ``pattern`` is ``opcode`` or its first dot-components: LDG fits LDG.E.64, IADD3 does not fit IADD32I."""
-    return opcode == pattern or opcode.startswith(pattern + ".")
+    """Whether ``pattern`` is ``opcode`` or its first dot-components: LDG fits LDG.E.64, IADD3 does not fit IADD32I.
+
+    ``IMNMX|VIMNMX`` fits either: the names of one instruction on several architectures.
+    """
+    return any(opcode == name or opcode.startswith(name + ".") for name in pattern.split("|"))
 
 
 def matches_any(opcode: str, patterns: Iterable[str]) -> bool:
@@ -41,8 +44,11 @@ def is_move(instruction: Instruction) -> bool:
 
 
 def pipe(opcode: str) -> str:
-    """Execution pipe of ``opcode`` as Nsight Compute names them (HFMA2 with fma), "" where it is of no interest."""
-    return _PIPE_OF.get(opcode.partition(".")[0], "")
+    """Execution pipe of ``opcode`` as Nsight Compute names them (HFMA2 with fma), "" where it is of no interest.
+
+    Of a pattern with alternatives, that of the first.
+    """
+    return _PIPE_OF.get(opcode.partition("|")[0].partition(".")[0], "")
 
 
 def is_arithmetic(instruction: Instruction) -> bool:

@@ -112,7 +112,7 @@ def result_registers(opcode: str) -> int:
 
 def _mma_registers(stem: str, parts: list[str]) -> int:
     """Accumulator of one warp-wide MMA: M x N / 32 lanes, N = 8."""
-    shape = next((part for part in parts if part.isdigit()), "16816")
+    shape = next((part for part in parts if part[:1].isdigit()), "16816")  # 16816, or 8x8x4
     rows = 16 if shape.startswith("16") else 8
     values = rows * 8 // 32
     if stem == "DMMA":

@@ -8,6 +8,7 @@ from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.trace.breakdown import breakdown
 from gpuprobe.trace.copies import copy_table
 from gpuprobe.trace.critical import critical_path
+from gpuprobe.trace.energy import energy
 from gpuprobe.trace.exact import exact
 from gpuprobe.trace.fusion import fusion
 from gpuprobe.trace.idle import idle_causes
@@ -15,6 +16,7 @@ from gpuprobe.trace.kernels import kernel_table
 from gpuprobe.trace.launches import Launches, join_launches, launch_statistics, short_kernels
 from gpuprobe.trace.model import Trace
 from gpuprobe.trace.queueing import launch_floor, queue_table
+from gpuprobe.trace.roofline import roofline
 from gpuprobe.trace.skip import skip
 from gpuprobe.trace.verdict import verdict
 
@@ -42,6 +44,8 @@ def analyze(trace: Trace, top: int = TOP_NAMES) -> dict[str, Any]:
     document["copies"] = copy_table(trace)
     document["fusion"] = fusion(trace, launches)
     document["critical_path"] = critical_path(trace, launches, floor)
+    document["roofline"] = roofline(trace, launches)
+    document["energy"] = energy(trace)
     document["verdict"] = verdict(document["skip"], document["exact"]["devices"], document["idle"])
     document["warnings"] += _remarks(trace, document)
     return document
@@ -49,7 +53,7 @@ def analyze(trace: Trace, top: int = TOP_NAMES) -> dict[str, Any]:
 
 def exact_only(trace: Trace, launches: Launches, top: int = TOP_NAMES) -> dict[str, Any]:
     """The document with the exact block alone; also for traces without GPU events."""
-    keys = ("rank", "world_size", "vendor", "base_ns", "recorder")
+    keys = ("rank", "world_size", "vendor", "base_ns", "recorder", "workload")
     return {
         "schema": SCHEMA,
         "file": trace.title,

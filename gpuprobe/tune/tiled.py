@@ -121,6 +121,8 @@ NAMES: Final = (
     "log_shared", "log_accumulators", "occupancy", "log_tiles", "tail", "log_waves", "log_steps", "log_padding",
     "tiles_m", "tiles_n", "log_fill", "input_bytes", "form", "a_tile", "b_tile", "log_mma_over_l2", "busy_sms",
     "k_remainder", "log_group_bytes", "operands_over_l2", "steps_over_stages", "group_edge", "rows_of_warp",
+    "log_wait_path", "log_mma_path", "log_l2_path", "wait_share", "mma_share", "l2_share", "k_alignment", "n_alignment",
+    "log_wave_bytes", "row_bytes",
 )  # fmt: skip
 """Features of the residual, in order; an artefact states them."""
 
@@ -140,5 +142,26 @@ def features(work: Work, parts: Parts, machine: Machine) -> list[Array]:
         work.form, work.bm * work.bk, work.bn * work.bk, log(parts.mma_clocks / parts.l2_clocks),
         np.minimum(parts.tiles, machine.sm_count) / machine.sm_count, (k % work.bk > 0).astype(float),
         log(group * work.bm * k * work.input_bytes), (m * k + n * k) * work.input_bytes / machine.l2_bytes,
-        parts.steps / work.stages, tiles_m / work.gm, work.bm / work.warps,
+        parts.steps / work.stages, tiles_m / work.gm, work.bm / work.warps, *_paths(work, parts, machine, group),
     ]  # fmt: skip
+
+
+def _paths(work: Work, parts: Parts, machine: Machine, group: Array) -> list[Array]:
+    """Time were waiting, multiplying or loading all there is, and its share; alignment of rows; bytes of a wave."""
+    sharing = np.minimum(parts.occupancy, np.ceil(parts.tiles / machine.sm_count))
+    walked_s = parts.waves * parts.steps / machine.clock_hz
+    clocks = (parts.wait_clocks, parts.mma_clocks * sharing, parts.l2_clocks * sharing)
+    paths = [np.log(walked_s * each) for each in clocks]
+    across = np.ceil(np.minimum(parts.tiles, machine.sm_count * parts.occupancy) / group)
+    return [
+        *paths, *(path - np.log(parts.time_s) for path in paths), _alignment(work.k * work.input_bytes),
+        _alignment(work.n * work.input_bytes),
+        np.log((group * work.bm + across * work.bn) * work.k * work.input_bytes), work.bk * work.input_bytes,
+    ]  # fmt: skip
+
+
+def _alignment(row_bytes: Array) -> Array:
+    """Log2 of the power of two that divides the bytes of a row, up to 512."""
+    whole = row_bytes.astype(np.int64)
+    alignment: Array = np.log2(np.minimum(whole & -whole, 512))
+    return alignment

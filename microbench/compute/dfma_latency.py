@@ -23,6 +23,7 @@ PROBE = Probe(
     expect=lambda p: Expect(loop=True, counts={"DFMA": p["CHAIN"]}, chain=Chain("DFMA")),
     estimate=latency(),
     check=check,
+    covers=(14,),
     published=[
         Published("h100-sxm", 8.04, "Johnsonms/NVIDIA-Hopper-Benchmark, summary.md", method="no overhead removed"),
     ],

@@ -24,6 +24,7 @@ PROBE = Probe(
     expect=lambda p: Expect(loop=True, counts={"FFMA": p["CHAIN"]}, chain=Chain("FFMA")),
     estimate=latency(),
     check=check,
+    covers=(14,),
     published=[
         Published("h100-sxm", 4.07, "Johnsonms/NVIDIA-Hopper-Benchmark, summary.md", method="no overhead removed"),
     ],

@@ -25,6 +25,7 @@ PROBE = Probe(
     expect=lambda p: Expect(loop=True, counts={"IADD3": p["CHAIN"]}, chain=Chain("IADD3")),
     estimate=latency(),
     check=check,
+    covers=(14,),
     published=[
         Published("h100-sxm", 4.12, "Johnsonms/NVIDIA-Hopper-Benchmark, summary.md", method="no overhead removed"),
     ],

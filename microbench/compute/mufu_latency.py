@@ -1,46 +1,34 @@
 """Latency of a dependent special-function instruction (MUFU), in cycles, by operation.
 
-Method: as ffma_latency, on the approximate PTX forms that are one MUFU each. Pitfalls: the full-precision forms of
-sqrt, sin or exp are sequences; what earlier suites call the latency of fsqrt is that of several instructions. A chain
-of reciprocals is no probe: ptxas knows that 1/(1/x) is x and removes it, asm volatile or not. Operations: reciprocal
-square root, 2**x and tanh.
+Method: as ffma_latency, on the approximate PTX forms that are one MUFU each. These chains settle (at 1, at infinity,
+at 0), so that their end alone proves nothing: beside the chain, in the shadow of the MUFU, every operand and 1 are
+added up, and the sum is compared with the host's. Pitfalls: the full-precision forms of sqrt, sin or exp are
+sequences (see sequence_latency); what earlier suites call the latency of fsqrt is that of several instructions. A
+chain of reciprocals is no probe: ptxas knows that 1/(1/x) is x and removes it, asm volatile or not. Operations:
+reciprocal square root, 2**x and tanh; op_latency has the others.
 """
 
-import numpy as np
-
 from gpuprobe.estimate import latency
-from gpuprobe.gate import Chain, Expect
-from gpuprobe.operands import floats
+from gpuprobe.families.links import check_chain, expect_chain
 from gpuprobe.probe import Launch, Probe
 
-STEP = {
-    "RSQRT": lambda x: 1.0 / np.sqrt(x),
-    "EX2": np.exp2,
-    "TANH": np.tanh,
-}
-OPCODE = {"RSQRT": "MUFU.RSQ", "EX2": "MUFU.EX2", "TANH": "MUFU.TANH"}
+LINK = {"RSQRT": "RSQ", "EX2": "EX2", "TANH": "TANH"}
 
 
 def check(point, seed, out):
-    """The chain ends where the host's does, or at its fixed point, to the accuracy of the approximation."""
-    x = np.float32(4.0)
-    with np.errstate(over="ignore"):
-        for _ in range(min(point.iters * int(point["CHAIN"]), 4096)):
-            x = STEP[point["OP"]](x)
-    found = floats(out)[: point.block]
-    near = np.abs(found - x) <= 0.02 * abs(x) + 0.02 if np.isfinite(x) else found == x  # 2**x ends at infinity
-    if np.all(near):
-        return None
-    return f"the chain ends at {found[0]:.6g}, the host's at {x:.6g}"
+    """The chain's end and the sum of its operands."""
+    return check_chain(LINK[str(point["OP"])], point, point.iters * int(point["CHAIN"]), out)
 
 
 PROBE = Probe(
     name="mufu_latency",
     unit="cycle",
-    defines={"OP": ["RSQRT", "EX2", "TANH"], "CHAIN": [32, 64, 96]},
+    kernel="op_latency",
+    defines={"OP": list(LINK), "CHAIN": [32, 64, 96]},
     quick={"OP": ["RSQRT", "EX2"]},
     launch=Launch(iters=512),
-    expect=lambda p: Expect(loop=True, counts={OPCODE[p["OP"]]: p["CHAIN"]}, chain=Chain(OPCODE[p["OP"]])),
+    expect=lambda p: expect_chain(LINK[p["OP"]], p["CHAIN"]),
     estimate=latency(),
     check=check,
+    covers=(16,),
 )

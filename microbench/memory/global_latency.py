@@ -56,6 +56,7 @@ PROBE = Probe(
     expect=lambda p: Expect(loop=True, counts={"LDG": p["CHAIN"]}, chain=Chain("LDG", via=("MOV", "IMAD.MOV"))),
     estimate=latency(),
     check=check,
+    covers=(28, 34),
     published=[
         Published("h800-pcie", 32.0, "arXiv:2501.12084 Table 3", {"CACHE": "CA", "BYTES": 64 * KIB}, method=RANDOM),
         Published(

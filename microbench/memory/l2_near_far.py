@@ -1,14 +1,15 @@
 """Latency of L2 hits in the near and in the far half of a split L2, in cycles, from single timed loads.
 
-Method: an SM half a grid away writes the lines, so that each lies in its home slice alone; another SM then follows a
-pointer chain through them, each load between clock reads (lap 0), and once more (lap 1). Twin kernels time one load
-and two dependent loads at a time: the difference of the means of lap 1 is a latency without the clock reads, and
-the rest is their cost, which is taken off all values. The histogram of lap 0 has two peaks where L2 is split: lines
-homed on the timing SM's side and on the other; two-means gives ``near`` and ``far``. ``again`` is lap 1: what a warm
-chase sees, because after a first read the SM's own half keeps a copy. The pair of SMs varies from round to round (the
-same pairs in every run), and the distance with it: the interval is that of the median over pairs. Pitfalls: a random
-chase over a warm set shows near copies only; lines that were read before have copies already. Expected: near 258-295,
-far 414-470 on Hopper; 208 and 357 on A100; one peak on Ada.
+Method: an SM half a grid away writes the lines, which leaves them in their home slices and with the writer's half;
+another SM then follows a pointer chain through them, each load between clock reads (lap 0), and once more (lap 1).
+Eight pairs of SMs do so at once, each on lines of its own, and other pairs from round to round (the same in every
+run). Twin kernels time one load and two dependent loads at a time: the difference of the means of lap 1 is a latency
+without the clock reads, and the rest is their cost, which is taken off all values. The histogram of lap 0 has two
+peaks where L2 is split: lines homed on the timing SM's side (or written from it) and on the other; two-means gives
+``near`` and ``far``. ``again`` is lap 1: what a warm chase sees, because after a first read the SM's own half keeps a
+copy. Pitfalls: a random chase over a warm set shows near copies only; lines that were read before have copies
+already; the distance from SM to slice spreads each peak over some 60 cycles (l2_map has it SM by SM). Expected: near
+258-295, far 414-470 on Hopper; 208 and 357 on A100; one peak on Ada.
 """
 
 import numpy as np
@@ -19,19 +20,24 @@ from gpuprobe.operands import Lap, words
 from gpuprobe.probe import Launch, Probe, Published, sm_count
 from gpuprobe.stats import two_clusters
 
-BIN, BINS, LINE, HEAD = 8, 192, 128, 8
+BIN, BINS, LAPS, PAIRS, HEAD, LINE = 4, 256, 2, 8, 4, 128
+PAIR_WORDS = HEAD + LAPS * BINS
 MOST = 1_000_000
 
 
 def reduce(point, out):
-    """The two histograms as columns lap0_<cycles> and lap1_<cycles>, and the two SMs."""
-    counts = words(out)[HEAD : HEAD + 2 * BINS]
-    columns = {"timing_sm": float(words(out)[1]), "writing_sm": float(words(out)[2])}
-    for lap in (0, 1):
-        for index in range(BINS):
-            if count := int(counts[lap * BINS + index]):
-                columns[f"lap{lap}_{index * BIN:04d}"] = float(count)
-    return columns
+    """The histograms of both laps over all pairs, as columns lap0_<cycles> and lap1_<cycles>."""
+    counts = _results(out)[:, HEAD:].sum(axis=0).reshape(LAPS, BINS)
+    return {
+        f"lap{lap}_{index * BIN:04d}": float(counts[lap, index])
+        for lap in range(LAPS)
+        for index in range(BINS)
+        if counts[lap, index]
+    }
+
+
+def _results(out):
+    return words(out)[: PAIRS * PAIR_WORDS].reshape(PAIRS, PAIR_WORDS).astype(int)
 
 
 def estimate(round_):
@@ -62,14 +68,15 @@ def _latencies(columns, lap):
 
 
 def check(point, seed, out):
-    """Every line was met once a lap, and two laps end where they began."""
-    lines = point.data_bytes // LINE
-    counted = int(words(out)[HEAD : HEAD + 2 * BINS].sum()) * int(point["LOADS"])
-    if counted != 2 * lines:
-        return f"{counted} loads were timed, not {2 * lines}"
-    wanted = Lap(lines).place(0) * LINE
-    found = int(words(out)[3])
-    return None if found == wanted else f"the chain ends at offset {found:#x}, the host's at {wanted:#x}"
+    """Each pair met its lines once a lap, but for the last load of the second, and the chains end where that says."""
+    loads, lines = int(point["LOADS"]), point.data_bytes // PAIRS // LINE
+    results = _results(out)
+    counted = results[:, HEAD:].sum(axis=1) * loads
+    if any(counted != LAPS * lines - loads):
+        return f"{counted.tolist()} loads were timed by the pairs, not {LAPS * lines - loads} by each"
+    wanted = Lap(lines).place(LAPS * lines - loads) * LINE
+    found = results[:, 3]
+    return None if all(found == wanted) else f"the chains end at {found.tolist()}, the host's at {wanted}"
 
 
 CLUSTERS = "single loads, clustered"
@@ -78,13 +85,14 @@ PROBE = Probe(
     unit="cycle",
     quantity="near",
     defines={"LOADS": [1, 2]},
-    launch=Launch(grid=sm_count, block=128, data_bytes=1 << 20, iters=1),
+    launch=Launch(grid=sm_count, block=128, data_bytes=8 << 20, iters=1),
     prologue=True,
     paired=True,
     expect=lambda p: Expect(counts={"LDG": p["LOADS"]}, chain=Chain("LDG"), allow=("STS",)),
     estimate=estimate,
     check=check,
     reduce=reduce,
+    covers=(31,),
     noise={"near": 0.004, "far": 0.005, "again": 0.006},
     published=[
         Published("h800-pcie", 258.0, "arXiv:2501.12084 Table 4", quantity="near", method=CLUSTERS),

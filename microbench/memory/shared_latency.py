@@ -11,10 +11,12 @@ from gpuprobe.gate import Chain, Expect
 from gpuprobe.operands import expect_all, words
 from gpuprobe.probe import Launch, Probe, Published
 
+WORDS = 1021
+
 
 def check(point, seed, out):
-    """Every step goes 33 words on, modulo 1024."""
-    return expect_all(words(out)[: point.block], point.iters * int(point["CHAIN"]) * 33 % 1024)
+    """Every step goes 33 words on, modulo a prime: the end proves the number of steps."""
+    return expect_all(words(out)[: point.block], point.iters * int(point["CHAIN"]) * 33 % WORDS)
 
 
 def expect(p):
@@ -33,6 +35,7 @@ PROBE = Probe(
     expect=expect,
     estimate=latency(),
     check=check,
+    covers=(25,),
     published=[
         Published(
             "h100-sxm", 29.015, "Johnsonms/NVIDIA-Hopper-Benchmark, raw/stats.txt", {"MODE": "INDEX"}, method=CHASE

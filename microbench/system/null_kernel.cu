@@ -12,3 +12,13 @@ PROBE(hold) {
 }
 
 PROBE(stamp) { *(u64*)(out + 2) = ns_now(); }
+
+// Marks host memory (data) when the first block starts and when the last one is through; out counts blocks.
+PROBE(mark) {
+    if (threadIdx.x != 0) return;
+    if (blockIdx.x == 0) *(volatile u64*)data = 1;
+    if (atomicAdd(out, 1u) != gridDim.x - 1) return;
+    *out = 0;
+    __threadfence_system();
+    *(volatile u64*)(data + 64) = 1;
+}

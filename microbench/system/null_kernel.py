@@ -3,10 +3,10 @@
 Method: a holding kernel occupies the stream while the host queues the launches, so that the host is never the limit.
 ``period`` is the device's time for each further queued kernel, by globaltimer, from the end of the holding kernel to a
 stamp behind the last (slope over the number of launches): launch, run and drain of a kernel of one thread. ``api`` is
-the time inside cuLaunchKernel for each of 512 launches, from the fastest of eight batches of 64, less the cost of a
-foreign call to getppid (column call_s of the raw samples; about 1 us, a system call included, so the true cost lies
-between api and api + call). Pitfalls: one number for all of them (1.5 to 2.3 us published for one chip); beyond 1,024
-queued launches the call waits.
+the time inside cuLaunchKernelEx for each of 512 launches, from the fastest of eight batches of 64, less the cost of a
+foreign call with the same arguments to a C function that does nothing (labs; column call_s of the raw samples).
+Pitfalls: one number for all of them (1.5 to 2.3 us published for one chip); beyond 1,024 queued launches the call
+waits. See launch_cost for other ways to launch and larger grids, launch_marks for when a kernel starts.
 """
 
 from gpuprobe.estimate import at, every, period
@@ -17,11 +17,11 @@ PROBE = Probe(
     unit="s",
     quantity="period",
     axes={"LAUNCHES": [128, 512]},
-    launch=Launch(),
+    launch=Launch(block=1),
     method="stream",
     estimate=every(period("LAUNCHES", "period"), at("LAUNCHES", 512, "api", "api_s", each=512)),
     entry="nothing",
-    noise={"period": 0.04, "api": 0.02},
+    noise={"period": 0.02, "api": 0.06},
     published=[
         Published(
             "h200-sxm",
@@ -30,6 +30,7 @@ PROBE = Probe(
             quantity="period",
             tolerance=0.05,
             method="derived: 64 kB kernel by stream, host-bound",
+            reason="theirs is the period of a kernel that streams 64 kB, ours that of an empty one",
         ),
         Published(
             "gh200",
@@ -38,6 +39,8 @@ PROBE = Probe(
             quantity="api",
             tolerance=0.05,
             method="launch call begin to kernel start (CUPTI)",
+            reason="theirs ends when the kernel starts on the device, ours when the call returns",
         ),
     ],
+    covers=(43,),
 )

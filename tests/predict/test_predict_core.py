@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuprobe import device
@@ -25,6 +25,7 @@ def problem(m, n, k):
     return Problem(float(m), float(n), float(k), 2.0, 2.0, 0.0)
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES, SIZES)
 def test_one_and_many_give_the_same_features(m, n, k):
     single = problem(m, n, k)
@@ -37,6 +38,7 @@ def test_one_and_many_give_the_same_features(m, n, k):
     assert bound(parts, SCALAR) == bound(many, ARRAY)[0]
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES, SIZES)
 def test_the_core_is_never_faster_than_dram_or_launch_and_never_falls_with_k(m, n, k):
     parts = core(problem(m, n, k), RATES, SCALAR)

@@ -11,7 +11,7 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.predict import artefact, evaluate, fitting, intervals
 from gpuprobe.predict.dataset import read_published
 from gpuprobe.predict.errors_of import summary
-from gpuprobe.predict.train import Job
+from gpuprobe.predict.train import Class, Job
 
 from .synthetic import MACHINE, RECIPE, dataset, fitted
 
@@ -56,9 +56,9 @@ def test_bands_that_are_none_are_refused(bad):
 def test_the_head_predicts_rows_of_the_same_law_and_knows_its_domain():
     head, _ = fitted()
     fresh = dataset(seed=9, rows=400)
-    values, _, inside = head.many(fresh.m, fresh.n, fresh.k, fresh.nn)
-    assert summary(np.log(fresh.targets["hot"] / values["hot"][:, 0]))[0] < 5
-    assert inside.mean() > 0.95
+    many = head.many(fresh.m, fresh.n, fresh.k, fresh.nn)
+    assert summary(np.log(fresh.targets["hot"] / many.values["hot"][0]))[0] < 5
+    assert many.in_domain.mean() > 0.95
     answer = head.one(10**6, 10**6, 10**6, "tn")
     assert not answer.in_domain and not head.one(128, 1024, 1024, "nn").in_domain
     value, low, high = answer.values["hot"]
@@ -88,7 +88,7 @@ def test_tables_hold_groups_noise_and_baselines_or_say_why_not(monkeypatch):
     _, held_out = fitted()
     pairs = {"hot": np.array([[10e-6, 10.1e-6], [5e-6, 5e-6]])}
     held_out = replace(held_out, data=replace(held_out.data, twice=pairs))
-    job = Job("h100-sxm", "gpuprobe", "made up", ((held_out.data, RECIPE),))
+    job = Job("h100-sxm", "gpuprobe", "made up", (Class(held_out.data, RECIPE),))
     rows = list(evaluate.tables(job, held_out))
     names = [row.group for row in rows if row.target == "hot"]
     assert names[0] == "bf16 aligned" and "bf16 aligned: noise floor" in names

@@ -1,8 +1,10 @@
 """Oblivious forests: scalar and batch agree, boosting learns and repeats itself, storage keeps them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuprobe.predict import boosting, forest
@@ -45,6 +47,7 @@ def test_a_tree_answers_by_the_bits_of_its_questions():
     assert tree.many([np.array([0.5, 0.6]), np.array([10.0, 11.0])]).ravel().tolist() == [100, 103]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.floats(-5, 5, width=32)] * 3), min_size=1, max_size=30))
 def test_one_query_and_many_agree(rows):
     grown = _grown()
@@ -90,3 +93,18 @@ def test_arrays_that_are_no_forest_are_refused(spoil):
     with pytest.raises(ValueError, match="forest"):
         forest.from_arrays(arrays, "f", 3, 2)
     assert forest.from_arrays(_grown().arrays("f"), "f", 3, 2).depth == 4
+
+
+def test_leaves_of_medians_are_not_moved_by_a_few_wild_rows():
+    columns, targets = made()
+    targets[:, 1] = targets[:, 0]
+    wild = targets + 40.0 * (np.arange(len(targets)) % 9 == 0)[:, None]
+    fresh, wanted = made(seed=1)
+    errors = [
+        np.abs(wanted[:, 0] - boosting.grow(columns, wild, replace(SMALL, clip=1.0, median=median)).many(fresh)[:, 0])
+        for median in (False, True)
+    ]
+    assert errors[1].mean() < 0.5 * errors[0].mean()
+    leaf, residual = np.array([0, 0, 0, 2, 2]), np.array([[1.0], [5.0], [2.0], [4.0], [8.0]])
+    medians = boosting._medians(leaf, residual, replace(SMALL, depth=2, damping=0.0001))
+    assert medians.ravel() == pytest.approx([2.0, 0.0, 6.0, 0.0], abs=1e-3)

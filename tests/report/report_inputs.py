@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -35,6 +36,14 @@ def source(run: Run) -> Source:
 @cache
 def recorded_page() -> str:
     return render([read(RECORDED)], "gpuprobe report run.json.gz")
+
+
+@cache
+def small_page() -> str:
+    """The page of some of the run's probes: few enough rows for the table to hold whole grids, folded."""
+    names = ("dram_bandwidth", "wgmma_rate", "mma_rate", "ffma_latency")
+    kept = tuple(row for row in recorded().measurements if row.name in names)
+    return render([source(replace(recorded(), measurements=kept))], "gpuprobe report run.json.gz")
 
 
 def hostile_trace(folder: Path) -> Path:

@@ -9,6 +9,8 @@ import time
 
 def initialise_cuda():
     recorder = ctypes.CDLL(os.environ["CUDA_INJECTION64_PATH"])
+    if "FAKE_NO_NVTX" not in os.environ:
+        assert recorder.InitializeInjectionNvtx2(None) == 1
     assert recorder.InitializeInjection() == 1
     return ctypes.CDLL(os.environ["GPUPROBE_CUPTI"])
 

@@ -9,7 +9,7 @@ import pytest
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.trace.launches import join_launches
-from gpuprobe.trace.record import runner
+from gpuprobe.trace.record import library, runner
 from gpuprobe.trace.record.library import recorder_library
 from gpuprobe.trace.record.runner import Order, record
 from gpuprobe.trace.record.toolchain import Headers, find_compiler, find_headers
@@ -73,6 +73,15 @@ def test_everything_arrives_and_the_exit_status_is_the_programs(run, tmp_path):
     assert trace.meta["devices"][0]["name"] == "Fake GPU"
     assert trace.warnings == ()
     assert [path.name for path in tmp_path.iterdir()] == ["out.gptrace"]
+
+
+def test_markers_are_recorded_once_the_program_uses_nvtx(run, monkeypatch):
+    monkeypatch.setenv("FAKE_NO_NVTX", "1")
+    (trace,) = run("plain", 10).traces
+    assert len(trace.ranges.start) == 0
+    assert trace.meta["recorder"]["records"] == 21
+    (trace,) = run("plain", 10, calls="all").traces
+    assert len(trace.ranges.start) == 1
 
 
 def test_a_kill_keeps_what_was_flushed_and_is_told(run):
@@ -196,3 +205,49 @@ def test_a_build_that_fails_shows_the_compilers_error(monkeypatch, tmp_path):
     with pytest.raises(GpuprobeError, match="error: no"):
         recorder_library()
     assert not list((tmp_path / "cache").rglob("recorder.so"))
+
+
+def test_a_wheel_that_brings_the_recorder_needs_no_compiler(tmp_path, monkeypatch):
+    monkeypatch.delenv("GPUPROBE_RECORDER", raising=False)
+    monkeypatch.setattr(library, "PACKAGED", tmp_path / "recorder.so")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "recorder.so").write_bytes(b"built")
+    assert recorder_library().library == tmp_path / "recorder.so"
+
+
+FAKE_TORCH = """
+import ctypes, json, os
+from types import SimpleNamespace as N
+class profile:
+    def __init__(self, activities, record_shapes): pass
+    def __enter__(self): print("profiling")
+    def __exit__(self, *_): pass
+    def export_chrome_trace(self, path):
+        event = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 1.5, "dur": 2,
+                 "args": {"device": 0, "stream": 7, "correlation": 1}}
+        json.dump({"schemaVersion": 1, "traceEvents": [event]}, open(path, "w"))
+queued = []
+cuda = N(_lazy_call=queued.append)
+profiler = N(profile=profile, ProfilerActivity=N(CPU=0, CUDA=1))
+def init():
+    ctypes.CDLL(os.environ["CUDA_INJECTION64_PATH"]).InitializeInjection()
+    for start in queued: start()
+"""
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_torch_profiler_records_where_cupti_refuses(run, tmp_path, monkeypatch, busy):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(FAKE_TORCH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    if busy:
+        monkeypatch.setenv("FAKE_BUSY", "1")
+    recording = record(Order((sys.executable, "-c", "import torch; torch.init()"), tmp_path / "out.gptrace"))
+    assert recording.status == 0
+    (trace,) = recording.traces
+    if busy:
+        assert kernels(read_gptrace(tmp_path / "out.gptrace")) == 1
+        assert "torch.profiler recorded instead" in recording.notes[-1]
+        assert "another CUPTI client" in " ".join(recording.notes)
+    else:
+        assert trace.meta["source"]["format"] == "gpuprobe"

@@ -146,7 +146,7 @@ def test_fitting_learns_what_the_core_does_not_know(monkeypatch: pytest.MonkeyPa
     model_id = model.write(path, "h100-sxm", fitting.fit(measured, "h100-sxm", judged), judged.band)
     read = model.read(path)
     assert read.model_id == model_id
-    assert read.times(work, "bf16").time_s == pytest.approx(truth, rel=0.1)
+    assert read.times(work, "bf16").time_s == pytest.approx(truth, rel=0.15)
 
 
 @pytest.mark.parametrize("harm", ["cut", "other", "band"])

@@ -13,6 +13,7 @@ from gpuprobe.report.svg import WIDTH, Picture, diamond, line, picture, rect, te
 
 PITCH, BAR, TOP = 34, 11, 6
 MOST = 40
+_LATENCIES = ("latency", "near", "far")
 LIMIT_SHOWN_UP_TO = 1.6
 """A limit further off than this multiple of the longest bar is stated in words: drawing it would flatten the bars."""
 
@@ -62,7 +63,8 @@ def _bar(row: Bar, top: float, scale: float) -> Iterator[Markup]:
 def latencies(view: RunView) -> Picture | None:
     """Every latency in cycles but the sweep over footprints, shortest first."""
     rows = sorted(
-        (row for row in view.best if row.unit == "cycle" and "BYTES" not in row.params), key=lambda row: row.value
+        (row for row in view.best if row.unit == "cycle" and row.quantity in _LATENCIES and "BYTES" not in row.params),
+        key=lambda row: row.value,
     )[:MOST]
     if not rows:
         return None
@@ -109,7 +111,7 @@ def _bandwidth(view: RunView, name: str) -> Picture:
         )
         found.append(bar)
     said = "; ".join(f"{bar.label}: {bar.note}" for bar in found)
-    return bars(name, said, found)
+    return bars(f"{name}: bytes per second", said, found)
 
 
 def tensor_rates(view: RunView) -> Picture | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from gpuprobe.compare import Comparison
+from gpuprobe.comparison import Comparison
 from gpuprobe.published import Agreement
 from gpuprobe.report.axes import Frame, Scale, nice_ticks
 from gpuprobe.report.format import label

@@ -12,7 +12,7 @@ from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, line, picture, polyline, rect, text
 
 PROBE = "l2_near_far"
-BIN = 8
+BIN = 4
 """Cycles of one bin; a column lap0_0488 counts loads of 488 to 495 cycles."""
 
 RARE = 1e-4

@@ -46,7 +46,9 @@ EXPORTED int InitializeInjectionNvtx2(const void *(*get_export_table)(uint32_t))
   if (!cupti().load()) return 0;
   auto initialize =
       reinterpret_cast<int (*)(const void *(*)(uint32_t))>(dlsym(cupti().library, "InitializeInjectionNvtx2"));
-  return initialize ? initialize(get_export_table) : 0;
+  if (!initialize) return 0;
+  recorder().want_markers();
+  return initialize(get_export_table);
 }
 
 // The library is also preloaded, for this alone: a forked Python worker ends by _exit, which runs no exit handlers.

@@ -58,15 +58,17 @@ void CUPTIAPI on_complete(CUcontext, uint32_t, uint8_t *buffer, size_t size, siz
 
 void CUPTIAPI on_callback(void *, CUpti_CallbackDomain, CUpti_CallbackId, const void *) {}
 
+// What a trace is made of. Every further kind costs each launch of the program: CUPTI looks for its records there.
 const CUpti_ActivityKind kKinds[] = {
-    CUPTI_ACTIVITY_KIND_DEVICE,
-    CUPTI_ACTIVITY_KIND_CONTEXT,
-    CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
-    CUPTI_ACTIVITY_KIND_MEMCPY,
-    CUPTI_ACTIVITY_KIND_MEMCPY2,
-    CUPTI_ACTIVITY_KIND_MEMSET,
-    CUPTI_ACTIVITY_KIND_SYNCHRONIZATION,
-    CUPTI_ACTIVITY_KIND_CUDA_EVENT,
+    CUPTI_ACTIVITY_KIND_DEVICE, CUPTI_ACTIVITY_KIND_CONTEXT, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
+    CUPTI_ACTIVITY_KIND_MEMCPY, CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET,
+};
+
+// Who waited for what: with GPUPROBE_SYNCS=1.
+const CUpti_ActivityKind kSyncKinds[] = {CUPTI_ACTIVITY_KIND_SYNCHRONIZATION, CUPTI_ACTIVITY_KIND_CUDA_EVENT};
+
+// With GPUPROBE_CALLS=all; markers also once the program uses NVTX.
+const CUpti_ActivityKind kMoreKinds[] = {
     CUPTI_ACTIVITY_KIND_MARKER,
     CUPTI_ACTIVITY_KIND_OVERHEAD,
     CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
@@ -102,6 +104,7 @@ bool Recorder::start() {
   if (folder_.empty()) return false;
   buffer_bytes_ = number_from_environment("GPUPROBE_BUFFER_BYTES", kDefaultBufferBytes);
   all_calls_ = from_environment("GPUPROBE_CALLS") == "all";
+  records_syncs_ = all_calls_ || from_environment("GPUPROBE_SYNCS") == "1";
   owner_ = getpid();
   if (!open_spool()) return false;
   if (!cupti().load()) {
@@ -156,9 +159,13 @@ void Recorder::enable() {
   Cupti &c = cupti();
   c.cuptiActivityRegisterCallbacks(on_request, on_complete);
   if (c.enable_all_sync_records) c.enable_all_sync_records(0);
-  for (CUpti_ActivityKind kind : kKinds)
-    if (CUptiResult result = c.cuptiActivityEnable(kind))
-      note("not_enabled", "activity kind " + std::to_string(kind) + ": " + c.explain(result));
+  for (CUpti_ActivityKind kind : kKinds) enable(kind);
+  if (records_syncs_)
+    for (CUpti_ActivityKind kind : kSyncKinds) enable(kind);
+  if (all_calls_)
+    for (CUpti_ActivityKind kind : kMoreKinds) enable(kind);
+  else if (markers_wanted_)
+    enable(CUPTI_ACTIVITY_KIND_MARKER);
   if (all_calls_ || !c.enable_runtime_api || !c.enable_driver_api) {
     c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME);
     c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_DRIVER);
@@ -166,6 +173,17 @@ void Recorder::enable() {
   }
   choose_calls(CUPTI_CB_DOMAIN_RUNTIME_API, kRuntimeCalls, 1);
   choose_calls(CUPTI_CB_DOMAIN_DRIVER_API, kDriverCalls, 1);
+}
+
+void Recorder::enable(CUpti_ActivityKind kind) {
+  Cupti &c = cupti();
+  if (CUptiResult result = c.cuptiActivityEnable(kind))
+    note("not_enabled", "activity kind " + std::to_string(kind) + ": " + c.explain(result));
+}
+
+void Recorder::want_markers() {
+  markers_wanted_ = true;
+  if (recording_) cupti().cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MARKER);
 }
 
 void Recorder::choose_calls(CUpti_CallbackDomain domain, const char *const *wanted, uint8_t on) {
@@ -183,6 +201,8 @@ void Recorder::stop_recording() {
   if (!recording_) return;
   recording_ = false;
   for (CUpti_ActivityKind kind : kKinds) c.cuptiActivityDisable(kind);
+  for (CUpti_ActivityKind kind : kSyncKinds) c.cuptiActivityDisable(kind);
+  for (CUpti_ActivityKind kind : kMoreKinds) c.cuptiActivityDisable(kind);
   c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
   c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_DRIVER);
   if (c.enable_runtime_api && c.enable_driver_api && !all_calls_) {

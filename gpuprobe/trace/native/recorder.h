@@ -38,6 +38,7 @@ class Recorder {
  public:
   bool start();
   void stop_recording();
+  void want_markers();
   void close();
   void close_by_thread();
   void request(uint8_t **buffer, size_t *size);
@@ -50,6 +51,7 @@ class Recorder {
   bool subscribe();
   void configure();
   void enable();
+  void enable(CUpti_ActivityKind kind);
   void choose_calls(CUpti_CallbackDomain domain, const char *const *wanted, uint8_t on);
   bool open_spool();
   void write_info(const char *refusal);
@@ -71,7 +73,8 @@ class Recorder {
   std::atomic<bool> closed_{false};
   std::atomic<bool> started_{false};
   std::atomic<bool> recording_{false};
-  bool all_calls_ = false;
+  std::atomic<bool> markers_wanted_{false};
+  bool all_calls_ = false, records_syncs_ = false;
   size_t buffer_bytes_ = kDefaultBufferBytes;
   std::string folder_;
   std::atomic<uint64_t> request_ns_{0};

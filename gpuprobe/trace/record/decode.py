@@ -15,6 +15,8 @@ from gpuprobe.trace.record.power import QUANTITIES, PowerLog
 from gpuprobe.trace.record.spool import Records, Spool
 from gpuprobe.trace.record.summary import Loss, describe
 from gpuprobe.trace.record.texts import call_name, copy_name, overhead_name, set_name, sync_name
+from gpuprobe.trace.record.torch_ranges import Described
+from gpuprobe.trace.record.torch_ranges import describe as describe_range
 
 _NO_STREAM = 0xFFFFFFFF
 _NO_EVENT = 2**64 - 1
@@ -141,8 +143,28 @@ class _Process:
         rows = np.concatenate([starts[whole], points])
         until = np.concatenate([ends["time"][end_of[whole]], points["time"]])
         columns = {"start": rows["time"].astype(np.int64) - self._base, "dur": _span(rows["time"], until)}
-        self._ranges(columns, self._names(rows["name"]), rows["thread"], RangeKind.ANNOTATION, "user_annotation")
+        self._named_ranges(columns, rows)
         return len(starts) + len(ends) - 2 * int(whole.sum())
+
+    def _named_ranges(self, times: dict[str, I64], rows: Records) -> None:
+        """NVTX ranges: torch's operators with their shapes, and annotations."""
+        texts, category = self._builder.texts, {RangeKind.OPERATOR: "cpu_op", RangeKind.ANNOTATION: "user_annotation"}
+        known = {
+            number: describe_range(self._spool.names.get(number, "")) for number in np.unique(rows["name"]).tolist()
+        }
+
+        def column(value: Callable[[Described], int]) -> I64:
+            return _each_distinct(rows["name"][:, None], lambda row: value(known[row[0]]))
+
+        columns = {
+            **times,
+            "name": column(lambda found: texts[found.name]),
+            "kind": column(lambda found: int(found.kind)),
+            "lane": self._host_lanes(rows["thread"]),
+            "category": column(lambda found: texts[category[found.kind]]),
+            "args": column(lambda found: texts[found.args]),
+        }
+        self._builder.add("ranges", columns)
 
     def _ranges(self, times: dict[str, I64], names: I64, threads: NDArray[Any], kind: RangeKind, category: str) -> None:
         count = len(names)

@@ -1,4 +1,4 @@
-"""The recorder as a shared library: built on first use, kept under the hash of its source, headers and compiler."""
+"""The recorder as a shared library: from the wheel, else built on first use and kept under a hash of what it is of."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import Path
 
 from gpuprobe.cache import cache_dir
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.trace.record.toolchain import Headers, find_compiler, find_headers
+from gpuprobe.resources import PACKAGE
+from gpuprobe.trace.record.toolchain import Headers, find_compiler, find_cupti, find_headers
 
+PACKAGED = PACKAGE / "_data" / "recorder" / "recorder.so"
+"""Where a wheel of this platform holds the recorder (hatch_build.py); pure Python wheels and checkouts have none."""
 SOURCES = Path(__file__).resolve().parent.parent / "native"
 _FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
 # The program may have loaded another C++ runtime than this compiler's: bring our own; recorder.map hides it.
@@ -22,7 +25,10 @@ _LINK = (f"-Wl,--version-script={SOURCES / 'recorder.map'}", "-ldl", "-lpthread"
 
 @dataclass(frozen=True)
 class Recorder:
-    """The built library, the libcupti to load where the program brings none, and the API version it was built for."""
+    """The built library, the libcupti to load where the program brings none, and the API version it was built for.
+
+    The version is 0 where it is not known.
+    """
 
     library: Path
     cupti: Path | None
@@ -30,14 +36,21 @@ class Recorder:
 
 
 def recorder_library() -> Recorder:
-    """The recorder for this machine: $GPUPROBE_RECORDER, else the cached build, else a new one (about 4 s)."""
+    """The recorder for this machine: $GPUPROBE_RECORDER, the wheel's, the cached build, else a new one (about 4 s)."""
     if given := os.environ.get("GPUPROBE_RECORDER"):
         return _given(Path(given))
+    if PACKAGED.is_file():
+        return Recorder(PACKAGED, find_cupti(), 0)
     compiler, headers = find_compiler(), find_headers()
     path = cache_dir() / "recorder" / _key(compiler, headers) / "recorder.so"
     if not path.is_file():
         _build(compiler, headers, path)
     return Recorder(path, headers.library, headers.api_version)
+
+
+def build(path: Path) -> None:
+    """Compile the recorder to ``path``; GpuprobeError where compiler or headers are missing."""
+    _build(find_compiler(), find_headers(), path)
 
 
 def _given(path: Path) -> Recorder:

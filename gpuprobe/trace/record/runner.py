@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.trace.kineto import read_kineto
 from gpuprobe.trace.model import Trace
 from gpuprobe.trace.record.decode import decode
 from gpuprobe.trace.record.library import Recorder, recorder_library
@@ -23,6 +24,8 @@ from gpuprobe.trace.record.window import Window, cut
 from gpuprobe.trace.store import write_trace
 
 _INJECTIONS = ("CUDA_INJECTION64_PATH", "NVTX_INJECTION64_PATH")
+_STARTUP = Path(__file__).resolve().parent / "startup"
+"""Holds a sitecustomize.py, which Python runs first where PYTHONPATH names this folder."""
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,6 +34,8 @@ class Order:
     """What to run and how.
 
     ``calls``: launch (those that launch, move, wait or allocate) or all. ``seconds`` count from the first CUDA call.
+    ``syncs``: synchronisation records (which stream or event a wait was for), beside the calls that wait.
+    ``torch_ops``: operators of a Python program that uses torch become ranges with their shapes.
     """
 
     command: tuple[str, ...]
@@ -38,6 +43,8 @@ class Order:
     window: Window = field(default_factory=Window)
     seconds: float | None = None
     calls: str = "launch"
+    torch_ops: bool = False
+    syncs: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,30 @@ def _finish(folder: Path, power: Sequence[PowerLog], order: Order, status: int, 
     refused = list(dict.fromkeys(spool.info["refused"] for spool in spools if spool.info.get("refused")))
     notes = [_refusal(reason) for reason in refused]
     recorded = [spool for spool in spools if not spool.info.get("refused")]
+    if not recorded and (profiled := sorted(folder.glob("*.kineto.json"))):
+        files, traces = _profiled(profiled, order, seconds)
+        return Recording(
+            status, files, traces, (*notes, "torch.profiler recorded instead, from torch's first CUDA call")
+        )
     if not recorded:
         return Recording(status or Exit.CHECK_FAILED, (), (), (*notes, *_nothing(refused)))
     files, traces = write_recording(recorded, power, order, seconds)
     return Recording(status, files, traces, tuple(notes))
+
+
+def _profiled(paths: Sequence[Path], order: Order, seconds: float) -> tuple[tuple[Path, ...], tuple[Trace, ...]]:
+    """The traces that torch.profiler left, one file a process, without power samples."""
+    files, traces = [], []
+    for number, path in enumerate(paths):
+        output = order.output if number == 0 else order.output.with_name(f"{order.output.stem}.{number}.gptrace")
+        trace = cut(read_kineto(path), order.window)
+        source = {**trace.meta["source"], "file": output.name}
+        run = {"command": list(order.command), "wall_seconds": round(seconds, 3)}
+        trace = replace(trace, meta={**trace.meta, "source": source, "run": run})
+        write_trace(trace, output)
+        files.append(output)
+        traces.append(trace)
+    return tuple(files), tuple(traces)
 
 
 def environment(before: Mapping[str, str], recorder: Recorder, folder: Path, order: Order) -> dict[str, str]:
@@ -88,6 +115,11 @@ def environment(before: Mapping[str, str], recorder: Recorder, folder: Path, ord
     added |= {"GPUPROBE_SPOOL": str(folder), "GPUPROBE_CALLS": order.calls}
     if recorder.cupti is not None:
         added["GPUPROBE_CUPTI"] = str(recorder.cupti)
+    added["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_STARTUP), before.get("PYTHONPATH"))))
+    if order.syncs:
+        added["GPUPROBE_SYNCS"] = "1"
+    if order.torch_ops:
+        added["GPUPROBE_TORCH_OPS"] = "1"
     if order.seconds is not None:
         added["GPUPROBE_MILLISECONDS"] = str(max(1, round(order.seconds * 1000)))
     return {**before, **added}

@@ -56,6 +56,11 @@ def find_headers() -> Headers:
     )
 
 
+def find_cupti() -> Path | None:
+    """libcupti of a CUDA toolkit or of NVIDIA's wheels, for programs that bring none; None where there is none."""
+    return next(filter(None, map(_library_of, _candidates())), None)
+
+
 def _candidates() -> Iterator[Path]:
     """Include folders of toolkits and wheels, in the order of trust; most do not exist."""
     for root in _toolkits():

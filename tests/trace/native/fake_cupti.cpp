@@ -124,6 +124,8 @@ EXPORTED CUptiResult cuptiActivityFlushAll(uint32_t) {
   return CUPTI_SUCCESS;
 }
 
+EXPORTED int InitializeInjectionNvtx2(const void *(*)(uint32_t)) { return 1; }
+
 // A device, then `launches` times a launch call and its kernel, all inside one range "step".
 EXPORTED void fake_run(int launches) {
   std::lock_guard<std::mutex> guard(mutex);

@@ -1,0 +1,192 @@
+"""``gpuprobe tune gemm``: the best configuration of a tiled GEMM on this GPU, by predicting all and measuring few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpuprobe.cli.output import Progress, emit_json, json_option, table
+from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
+
+if TYPE_CHECKING:
+    from gpuprobe.gpu.tuning_bench import TuningBench
+    from gpuprobe.tune.gemm_search import Candidate
+
+_COLUMNS = ("BM", "BN", "BK", "GM", "warps", "stages", "predicted", "low", "high", "measured", "")
+
+
+@click.group()
+def command() -> None:
+    """Find the best configuration of a kernel: predict, measure a few, learn."""
+
+
+@command.command("gemm")
+@click.option("-m", type=click.IntRange(min=1), required=True, help="Rows of A and C.")
+@click.option("-n", type=click.IntRange(min=1), required=True, help="Columns of B and C.")
+@click.option("-k", type=click.IntRange(min=1), required=True, help="Columns of A, rows of B.")
+@click.option(
+    "--dtype", type=click.Choice(list(INPUT_BYTES)), default="bf16", show_default=True, help="Type of A and B."
+)
+@click.option(
+    "--kernel", type=click.Choice(FORMS), default=FORMS[0], show_default=True, help="Form of the tiled kernel."
+)
+@click.option(
+    "--configs",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="Configurations to choose from, BM,BN,BK,GM,warps,stages  [default: the grid that tuners search].",
+)
+@click.option(
+    "--budget", type=click.IntRange(min=1), default=12, show_default=True, help="Configurations to measure at most."
+)
+@click.option(
+    "--enough",
+    type=click.FloatRange(min=0, max=1),
+    default=0.003,
+    show_default=True,
+    help="Stop where the next configuration promises less than this share of the best time.",
+)
+@click.option("--device", type=click.IntRange(min=0), default=0, show_default=True, help="CUDA's index of the GPU.")
+@click.option("--gpu", metavar="NAME", help="Predict as for this device  [default: the GPU that is here].")
+@click.option("--predict-only", is_flag=True, help="Rank without measuring; needs no GPU, but --gpu.")
+@click.option("--fresh", is_flag=True, help="Measure even where a result of this GPU, driver and problem is kept.")
+@json_option
+def gemm(**options: Any) -> int:
+    """Tune C[m,n] = A[m,k]·B[k,n] as a tiled Triton kernel: the best configuration, with what was measured.
+
+    Predicts every configuration, measures the promising ones, learns from each what the predictions got wrong. The
+    result is kept by device, driver, Triton and problem, and found again.
+    """
+    from gpuprobe.tune.gemm_search import space_of
+
+    space = space_of(options["dtype"], options["configs"])
+    if options["predict_only"]:
+        return _rank(options, space)
+    return _tune(options, space)
+
+
+def _question(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("m", "n", "k", "dtype", "kernel")}
+
+
+def _candidates(options: dict[str, Any], gpu: str, space: Sequence[Any]) -> tuple[list[Candidate], dict[str, Any]]:
+    """Every possible configuration, best predicted first, and what predicted them."""
+    from gpuprobe.tune.gemm_search import candidates
+    from gpuprobe.tune.predictor import KernelPredictor
+
+    predictor = KernelPredictor.load(gpu, options["kernel"])
+    facts = {"gpu": gpu, "model_id": predictor.model.model_id, "in_domain": predictor.in_domain}
+    sizes = (options["m"], options["n"], options["k"], options["dtype"])
+    return candidates(predictor, *sizes, space), facts
+
+
+def _rank(options: dict[str, Any], space: Sequence[Any]) -> int:
+    if options["gpu"] is None:
+        raise GpuprobeError("--predict-only without a device", "add --gpu NAME, such as --gpu h100-sxm")
+    found, facts = _candidates(options, options["gpu"], space)
+    first = found[: options["budget"]]
+    if options["as_json"]:
+        documents = [one.document() for one in first]
+        emit_json(_question(options) | facts | {"configurations": len(found), "ranking": documents})
+    else:
+        title = f"{_title(options)} on {options['gpu']}: first {len(first)} of {len(found)} configurations, predicted"
+        _print(first, title)
+    return Exit.DONE
+
+
+def _tune(options: dict[str, Any], space: Sequence[Any]) -> int:
+    from gpuprobe.gpu.tuning_bench import TuningBench
+    from gpuprobe.journal import state_dir
+    from gpuprobe.tune.found import Key, keep, recall
+
+    bench = TuningBench(options["device"])
+    question = _question(options) | {"space": _digest(space), "budget": options["budget"], "enough": options["enough"]}
+    key = Key(bench.uuid, bench.driver, bench.triton, question)
+    folder = state_dir() / "tune"
+    result = None if options["fresh"] else recall(folder, key)
+    known = result is not None
+    if result is None:
+        result = _measured(options, bench, space)
+        keep(folder, key, result)
+    if options["as_json"]:
+        emit_json(result | {"cached": known, "kept": str(folder / key.name)})
+    else:
+        _print_result(options, result, "kept from before" if known else f"kept in {folder / key.name}")
+    return Exit.DONE
+
+
+def _measured(options: dict[str, Any], bench: TuningBench, space: Sequence[Any]) -> dict[str, Any]:
+    """The result of a search on the GPU, as a JSON object."""
+    from gpuprobe.gpu.triton_timer import Problem
+    from gpuprobe.tune.gemm_search import Reading, tune
+
+    found, facts = _candidates(options, options["gpu"] or _name_of(bench), space)
+    problem = Problem(options["kernel"], options["m"], options["n"], options["k"], options["dtype"])
+    with Progress() as line:
+
+        def measure(tiling: Any) -> Reading:
+            line.update(f"measuring {'×'.join(map(str, tiling[:3]))}")
+            timed = bench.time(problem, tiling)
+            if timed.error:
+                return Reading(None, error=timed.error)
+            return Reading(timed.time_s, (max(timed.samples_s) - min(timed.samples_s)) / timed.time_s)
+
+        tuned = tune(found, measure, options["budget"], options["enough"])
+    measured = [one.document() for one in tuned.measured]
+    return (
+        _question(options)
+        | facts
+        | {"device": bench.product, "driver": bench.driver, "triton": bench.triton, "best": tuned.best.document()}
+        | {"measured": measured, "configurations": tuned.space, "stopped": tuned.stopped}
+    )
+
+
+def _name_of(bench: TuningBench) -> str:
+    """The catalogue's name of the GPU that is here."""
+    from gpuprobe import device
+
+    spec = device.match(bench.product)
+    if spec is None:
+        raise GpuprobeError(f"the catalogue has no '{bench.product}'", "name the nearest device with --gpu NAME")
+    return spec.name
+
+
+def _digest(space: Sequence[Any]) -> str:
+    from gpuprobe.journal import digest
+
+    return digest(repr(sorted(tuple(one) for one in space)))
+
+
+def _title(options: dict[str, Any]) -> str:
+    return f"{options['kernel']} {options['m']}×{options['n']}×{options['k']} {options['dtype']}"
+
+
+def _print(found: Sequence[Candidate], title: str) -> None:
+    from gpuprobe.report.format import quantity
+
+    rows = [
+        [*map(str, one.tiling), *(quantity(value, "s") for value in (one.predicted_s, one.low_s, one.high_s))]
+        for one in found
+    ]
+    table(_COLUMNS[:9], rows, title, right=_COLUMNS[:9])
+
+
+def _print_result(options: dict[str, Any], result: dict[str, Any], kept: str) -> None:
+    from gpuprobe.report.format import quantity
+
+    rows = []
+    for one in result["measured"]:
+        predicted = [quantity(one[name], "s") for name in ("predicted_s", "predicted_s_low", "predicted_s_high")]
+        measured = quantity(one["measured_s"], "s") if one["measured_s"] is not None else "–"
+        said = "best" if one == result["best"] else one["error"] or ""
+        rows.append([*(str(one[name]) for name in _COLUMNS[:6]), *predicted, measured, said])
+    title = (
+        f"{_title(options)} on {result['device']}: {len(rows)} of {result['configurations']} configurations measured"
+    )
+    table(_COLUMNS, rows, title, right=_COLUMNS[:10])
+    outside = "" if result["in_domain"] else "; nothing was measured on this GPU to predict from"
+    print(f"stopped: {result['stopped']}; predicted by {result['model_id']}{outside}; {kept}")

@@ -1,0 +1,232 @@
+"""The trusted worker: makes inputs, computes what must come out, compares; it also runs the reference for its time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpuprobe.kernel_eval.board import Board
+from gpuprobe.kernel_eval.layout import layout_of
+from gpuprobe.kernel_eval.runner import Runner, flatten
+
+CONSTANTS_ERROR = "the task gives no tensors as inputs"
+
+
+class Referee(Runner):
+    """A Runner of ``Model`` that also holds the truth. ``backend`` brings an oracle: the arithmetic of judging."""
+
+    name = "Model"
+
+    def __init__(self, backend: Any) -> None:
+        super().__init__(backend)
+        self.oracle = backend.oracle()
+        self._clones: dict[int, list[Any]] = {}
+        self._earlier: list[Any] = []
+
+    def do_load_task(self, say: Any, path: str, folder: str, seed: int) -> dict[str, Any]:
+        """Load the reference; store its initial inputs and state for the candidate; describe inputs and outputs.
+
+        A task may restrict the kinds of inputs that make sense for it by a tuple ``INPUT_KINDS``.
+        """
+        backend = self.backend
+        oracle = self.oracle = backend.oracle()
+        self._clones, self._earlier = {}, []
+        self.module = backend.load_module(Path(path))
+        init, state = Path(folder) / "init", Path(folder) / "state"
+        oracle.store_init(self.module, init)
+        self.model = backend.build(self.module, self.name, init, seed)
+        oracle.store_state(self.model, state)
+        masters = oracle.inputs(self.module, seed)
+        outputs = flatten(backend.call(self.model, [oracle.clone(array) for array in masters]))
+        again = flatten(backend.call(self.model, [oracle.clone(array) for array in masters]))
+        self._masters = masters
+        return {
+            "init": str(init),
+            "state": str(state),
+            "inputs": [oracle.spec(array) for array in masters],
+            "outputs": [oracle.spec(array) for array in outputs],
+            "repeatable": all(oracle.close(one, two) for one, two in zip(outputs, again, strict=True)),
+            "state_bytes": oracle.state_bytes(self.model),
+            "flop": oracle.flop(self.model, masters),
+            "kinds": list(getattr(self.module, "INPUT_KINDS", ())),
+        }
+
+    def do_arena(self, say: Any, layout: dict[str, Any], board: str, file: str, staged: bool) -> dict[str, Any]:
+        """Allocate the arena; the handle is what the candidate attaches to."""
+        arena, handle = self.oracle.open_arena(layout["bytes"], Path(file), staged)
+        self.use(arena, layout_of(layout), Board(Path(board)))
+        return {"handle": handle}
+
+    def do_fill(
+        self,
+        say: Any,
+        slots: list[int],
+        kind: str,
+        seed: int,
+        out: int | None = None,
+        swapped: bool = False,
+    ) -> dict[str, Any]:
+        """Fresh inputs into slots (kept here as well), poison into an output slot; none where a kind is senseless."""
+        filled = []
+        for step, slot in enumerate(slots):
+            arrays = self.oracle.variant(kind, self.module, self._masters, seed + step)
+            if arrays is None:
+                break
+            self._clones[slot] = arrays
+            for target, source in zip(self.slot(slot, swapped), arrays, strict=True):
+                self.backend.copy(target, source)
+            filled.append(slot)
+        if out is not None:
+            self._poison_out(out)
+        self.backend.synchronize()
+        self.backend.push(
+            [self.layout.slot_range(slot) for slot in filled] + [self.layout.out_range()] * (out is not None)
+        )
+        return {"filled": filled}
+
+    def _poison_out(self, out: int) -> None:
+        layout = self.layout
+        targets = [(at, spec) for at, spec in zip(layout.outs[out], layout.outputs, strict=True)]
+        targets += [(at, layout.inputs[i]) for at, i in zip(layout.grads[out], layout.floating, strict=True)]
+        for at, spec in targets:
+            self.backend.poison(self.backend.view(self.arena, at, spec.shape, spec.dtype))
+
+    def do_compare(self, say: Any, slot: int, out: int, seed: int, swapped: bool = False) -> dict[str, Any]:
+        """Errors of the outputs in an output slot, against what the inputs of a slot must give.
+
+        ``stale``: they are the right ones of inputs seen earlier; ``poison``: they hold what memory was filled with
+        before; ``mutated``: the inputs were changed, and not as the reference changes them.
+        """
+        oracle, layout = self.oracle, self.layout
+        self.backend.pull([layout.out_range(), layout.slot_range(slot)])
+        inputs = [oracle.clone(array) for array in self._clones[slot]]
+        reference = flatten(self.backend.call(self.model, inputs))
+        pairs = list(zip(layout.outs[out], layout.outputs, strict=True))
+        candidate = [self.backend.view(self.arena, at, spec.shape, spec.dtype) for at, spec in pairs]
+        truth = oracle.truth(self.model, self._clones[slot])
+        jittered = oracle.truth(self.model, oracle.jitter(self._clones[slot], seed))
+        rows = [
+            oracle.errors(candidate[k], reference[k], truth and truth[k], jittered and jittered[k])
+            for k in range(len(reference))
+        ]
+        stale = any(
+            all(oracle.close(c, e) for c, e in zip(candidate, earlier, strict=True)) for earlier in self._earlier
+        ) and not all(oracle.close(c, r) for c, r in zip(candidate, reference, strict=True))
+        mutated = not all(
+            oracle.same_bytes(now, kept) for now, kept in zip(self.slot(slot, swapped), inputs, strict=True)
+        )
+        self._earlier = [*self._earlier, [oracle.clone(array) for array in reference]][-2:]
+        return {"outputs": rows, "stale": stale, "mutated": mutated}
+
+    def do_gradients(self, say: Any, slot: int, cotangents: int, out: int, seed: int) -> dict[str, Any]:
+        """Put random cotangents into an output slot, for both sides' backward passes.
+
+        Where inputs are structured (triangular, symmetric) a candidate may use that, and gradients of what cannot vary
+        are nobody's business.
+        """
+        layout, backend = self.layout, self.backend
+        pairs = list(zip(layout.outs[cotangents], layout.outputs, strict=True))
+        for step, (at, spec) in enumerate(pairs):
+            self.oracle.randomize(backend.view(self.arena, at, spec.shape, spec.dtype), seed + step)
+        self._poison_grads(out)
+        self.backend.push([layout.out_range()])
+        given = [backend.view(self.arena, at, spec.shape, spec.dtype) for at, spec in pairs]
+        inputs = [self.oracle.clone(array) for array in self._clones[slot]]
+        floating = list(layout.floating)
+        has = floating and backend.call_backward(self.model, inputs, floating, given) is not None
+        free = not any(self.oracle.is_structured(self._masters[index]) for index in layout.floating)
+        return {"differentiable": bool(has) and free}
+
+    def _poison_grads(self, out: int) -> None:
+        for at, index in zip(self.layout.grads[out], self.layout.floating, strict=True):
+            spec = self.layout.inputs[index]
+            self.backend.poison(self.backend.view(self.arena, at, spec.shape, spec.dtype))
+
+    def do_compare_gradients(self, say: Any, slot: int, cotangents: int, out: int) -> dict[str, Any]:
+        """Errors of the gradients in an output slot against the reference's."""
+        layout, backend = self.layout, self.backend
+        backend.pull([layout.out_range()])
+        pairs = zip(layout.outs[cotangents], layout.outputs, strict=True)
+        given = [backend.view(self.arena, at, spec.shape, spec.dtype) for at, spec in pairs]
+        inputs = [self.oracle.clone(array) for array in self._clones[slot]]
+        gradients = backend.call_backward(self.model, inputs, list(layout.floating), given)
+        if gradients is None:
+            return {"outputs": []}
+        truth = self.oracle.true_gradients(self.model, self._clones[slot], list(layout.floating), given)
+        rows = []
+        for j, (at, index) in enumerate(zip(layout.grads[out], layout.floating, strict=True)):
+            spec = layout.inputs[index]
+            found = backend.view(self.arena, at, spec.shape, spec.dtype)
+            rows.append(self.oracle.errors(found, gradients[j], truth and truth[j], None))
+        return {"outputs": rows}
+
+    def do_prepare(self, say: Any, order: list[int], seed: int, change: bool, file: str, call: bool) -> dict[str, Any]:
+        """What a batch needs: inputs in its slots, which element changes to what before each call, what to witness.
+
+        With ``call`` the inputs are fresh, and the reference's values of the witnesses go to ``file`` (float64, calls x
+        outputs x looks). ``change`` False writes the value that is already there: the same work for who does it, none
+        for who remembers.
+        """
+        used = sorted(set(order))
+        for step, slot in enumerate(used):
+            if call or slot not in self._clones:
+                self._clones[slot] = self.oracle.inputs(self.module, seed + step)
+        positions, values = self._changes(order, seed, change)
+        looks = self.oracle.looks(self.layout, len(order), seed)
+        scales = self._expect(order, positions, values, looks, Path(file)) if call else []
+        self.backend.synchronize()
+        self._reveal(used, positions, values, looks)
+        return {"scales": scales}
+
+    def _changes(self, order: list[int], seed: int, change: bool) -> tuple[Any, list[Any]]:
+        sources = {slot: [self._clones[slot][index] for index in self.layout.floating] for slot in set(order)}
+        positions, values = self.oracle.changes(sources, order, seed, change)
+        return positions, values
+
+    def _reveal(self, slots: list[int], positions: Any, values: list[Any], looks: Any) -> None:
+        """Copy what a batch needs into the arena, at the last moment: until now nothing could be computed from it."""
+        layout, backend, calls = self.layout, self.backend, len(positions)
+        if layout.floating:
+            backend.copy(self.positions[:calls], positions)
+        for target, source in zip(self.values, values, strict=True):
+            backend.copy(target[:calls], source)
+        backend.copy(self.looks[:calls], looks)
+        for slot in slots:
+            for target, source in zip(self.slot(slot), self._clones[slot], strict=True):
+                backend.copy(target, source)
+        backend.synchronize()
+        backend.push([layout.slot_range(slot) for slot in slots] + [layout.index_range()])
+
+    def _expect(
+        self,
+        order: list[int],
+        positions: Any,
+        values: list[Any],
+        looks: Any,
+        file: Path,
+    ) -> list[float]:
+        """Run the reference over a batch on copies of its inputs; store its witnesses, give the outputs' scales.
+
+        One witness of each output is put where the change of the inputs moved it most.
+        """
+        oracle, layout = self.oracle, self.layout
+        state = {slot: [oracle.clone(array) for array in self._clones[slot]] for slot in set(order)}
+        before: dict[int, list[Any]] = {}
+        rows = []
+        for step, slot in enumerate(order):
+            for j, index in enumerate(layout.floating):
+                flat = self.backend.flat(state[slot][index])
+                self.backend.set_element(flat, positions[step, j : j + 1], values[j][step : step + 1])
+            outputs = flatten(self.backend.call(self.model, [oracle.clone(array) for array in state[slot]]))
+            for k, output in enumerate(outputs):
+                if slot in before:
+                    looks[step, k, 0] = oracle.most_moved(output, before[slot][k])
+            rows.append([oracle.gathered(output, looks[step, k]) for k, output in enumerate(outputs)])
+            before[slot] = outputs
+        oracle.store_rows(rows, file)
+        return [oracle.scale(array) for array in before[order[-1]]]
+
+
+def make(backend: Any) -> Referee:
+    """The server of a reference worker."""
+    return Referee(backend)

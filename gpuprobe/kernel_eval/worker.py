@@ -1,0 +1,77 @@
+"""A worker process: reads commands from one pipe, answers on another. ``python -m gpuprobe.kernel_eval.worker ROLE …``.
+
+Nothing here needs torch: what touches arrays is a backend, named on the command line and imported then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, BinaryIO, Final
+
+BACKENDS: Final = {
+    "numpy": "gpuprobe.kernel_eval.numpy_backend",
+    "torch": "gpuprobe.gpu.kernel_torch",
+}
+ROLES: Final = {
+    "reference": "gpuprobe.kernel_eval.referee",
+    "pace": "gpuprobe.kernel_eval.pacer",
+    "candidate": "gpuprobe.kernel_eval.runner",
+}
+_PR_SET_DUMPABLE: Final = 4
+
+
+def main(arguments: list[str]) -> int:
+    """Serve commands until the pipe closes: ROLE BACKEND DEVICE READ_FD WRITE_FD."""
+    role, backend, device, read_fd, write_fd = arguments
+    if role != "candidate":
+        _hide_memory()
+    server = import_module(ROLES[role]).make(import_module(BACKENDS[backend]).make(device))
+    os.set_inheritable(int(read_fd), False)
+    os.set_inheritable(int(write_fd), False)
+    with os.fdopen(int(read_fd), "rb") as asked, os.fdopen(int(write_fd), "wb") as answers:
+        for line in asked:
+            command = json.loads(line)
+            say = _answers(answers, command.pop("token"))
+            _serve(server, command.pop("command"), command, say)
+    return 0
+
+
+def _answers(pipe: BinaryIO, token: str) -> Callable[[dict[str, Any]], None]:
+    """What writes answers to the question that came with a token."""
+
+    def say(document: dict[str, Any]) -> None:
+        pipe.write(json.dumps({**document, "token": token}).encode() + b"\n")
+        pipe.flush()
+
+    return say
+
+
+def _serve(server: Any, name: str, arguments: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
+    """One command; what it raises becomes an answer. SystemExit too: a candidate must not leave by it unseen."""
+    try:
+        say(getattr(server, "do_" + name)(say=say, **arguments))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  whatever a candidate raises is a verdict on it
+        say({"fault": server.fault_kind(error), "detail": _one_line(error), "trace": traceback.format_exc()[-4000:]})
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+def _hide_memory() -> None:
+    """Keep other processes of this user from reading this one's memory (root still can)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

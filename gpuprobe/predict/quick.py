@@ -1,0 +1,68 @@
+"""Core and features of one GEMM in plain numbers: what ``core`` and ``features`` give, in half their time.
+
+A single query is asked in the inner loop of a tuner. A test holds these formulas and those for arrays together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from gpuprobe.predict.core import LEAST_STEPS, PLACES, REUSE, SIZES, STEP, WEIGHTS, Core, Rates
+from gpuprobe.predict.features import EDGES, LOG_AREAS, POWERS
+
+_TILES: Final = tuple(zip(PLACES, LOG_AREAS, strict=True))
+_EDGES: Final = tuple((int(edge), int(edge) - 1) for edge in EDGES)
+_SIZES: Final = tuple(int(size) for size in SIZES)
+_STEP: Final = int(STEP)
+
+
+def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[int, int]) -> tuple[Core, list[float]]:
+    """The core's times (of its tiles none are named) and the features of NAMES."""
+    log, ceil = math.log, math.ceil
+    per_sm, a_elements, b_elements, c_elements = rate.per_sm, m * k, n * k, m * n
+    operands = a_elements + b_elements
+    moved = operands * element_bytes[0] + c_elements * element_bytes[1]
+    dram_s = moved * rate.dram_s
+    volume = float(m) * n * k
+    steps = -(-k // _STEP)
+    least_share = LEAST_STEPS / steps if steps > LEAST_STEPS else 1.0
+    along_m = [-(-m // size) for size in _SIZES]
+    along_n = [-(-n // size) for size in _SIZES]
+    log_m, log_n, log_k = log(m), log(n), log(k)
+    log_mn = log_m + log_n
+    best = math.inf
+    tiles: list[float] = []
+    for ((rows, columns), log_area), step_s in zip(_TILES, rate.steps_s):  # noqa: B905 -- both are of TILES; strict costs time
+        count = along_m[rows] * along_n[columns]
+        fill = count * per_sm
+        wave = ceil(fill)
+        share = fill if fill < 1.0 else 1.0
+        time = wave * (share if share > least_share else least_share) * step_s
+        best = min(best, time)
+        log_tiles = log(count)
+        tiles += (log_tiles, wave / fill, log_tiles + log_area - log_mn)
+    busy_s, moved_s = best * steps, dram_s
+    if rate.warm_s and moved + (WEIGHTS - 1.0) * b_elements * element_bytes[0] <= rate.warm_bytes:
+        moved_s = min(dram_s, moved * rate.warm_s)
+    total_s = rate.launch_s + (busy_s if busy_s > moved_s else moved_s)
+    mma_s, l2_s = 2.0 * volume * rate.mma_s, volume * element_bytes[0] * REUSE * rate.l2_s
+    log_bytes, log_core, log_flop = log(operands + c_elements), log(total_s), log_mn + log_k
+    row = [
+        log_m, log_n, log_k, log_mn, log_m + log_k, log_n + log_k, log_flop, log_bytes, log(operands),
+        log_flop - log_bytes, log_core, log(dram_s) - log_core, log(mma_s) - log_core, nn,
+        math.gcd(m, POWERS), math.gcd(n, POWERS), math.gcd(k, POWERS), steps, *tiles,
+    ]  # fmt: skip
+    for size in (m, n):
+        row += [(size + rest) // edge * edge / size for edge, rest in _EDGES]
+    return Core(total_s, mma_s, l2_s, dram_s, rate.launch_s, (), (), ()), row
+
+
+def bound_of(parts: Core) -> int:
+    """As ``core.bound``, of one GEMM."""
+    mma_s, l2_s, dram_s, launch_s = parts.mma_s, parts.l2_s, parts.dram_s, parts.launch_s
+    if mma_s >= l2_s and mma_s >= dram_s and mma_s >= launch_s:
+        return 0
+    if l2_s >= dram_s and l2_s >= launch_s:
+        return 1
+    return 2 if dram_s >= launch_s else 3

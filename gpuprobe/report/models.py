@@ -1,0 +1,147 @@
+"""Model cards and evaluations as a report sees them: errors on what the models had not seen, by region."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.report.figures.bars import Bar, bars
+from gpuprobe.report.figures.scatter import Point, scatter
+from gpuprobe.report.svg import Picture
+from gpuprobe.report.tables import Cell, Cells, Table, plain
+
+_HINT = "pass a card.json of models/, or what gpuprobe evaluate --json prints"
+
+
+@dataclass(frozen=True)
+class Models:
+    """A model card (``models``, ``kernels``), or an evaluation (``errors``, ``points``), as its JSON document."""
+
+    title: str
+    document: Mapping[str, Any]
+
+
+def read_models(path: Path) -> Models:
+    """The card or evaluation in a file; GpuprobeError where it is neither."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if "errors" in document:
+            devices = sorted({str(row["device"]) for row in document["errors"]})
+            return Models(f"Models of {', '.join(devices)}, evaluated", document)
+        return Models(f"Models of {document['device']}", {"models": {}, **document})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GpuprobeError(f"cannot read {path} as a model card: {error}", _HINT) from error
+
+
+class ModelsView:
+    """What the sections of models show; a document that lacks a field is a GpuprobeError."""
+
+    def __init__(self, models: Models, number: int) -> None:
+        self.number = number
+        self.title = models.title
+        self._document = models.document
+
+    @cached_property
+    def cards(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Facts of every model: source, and pairs of name and text."""
+        found = [(str(source), _facts(card)) for source, card in self._document.get("models", {}).items()]
+        kernels = self._document.get("kernels")
+        return [*found, ("tiled kernels", _facts(kernels))] if kernels else found
+
+    @cached_property
+    def errors(self) -> list[_Error]:
+        """Errors by region, of the card's classes or of the evaluation's rows."""
+        try:
+            return list(_card_errors(self._document)) or list(_evaluated(self._document))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise GpuprobeError(f"{self.title}: damaged: {type(error).__name__}: {error}", _HINT) from error
+
+    def pictures(self) -> list[Picture]:
+        """Median errors with their 90th percentile, a picture for each source and target."""
+        groups: dict[str, list[_Error]] = {}
+        for row in self.errors:
+            groups.setdefault(row.group, []).append(row)
+        return [_picture(group, rows) for group, rows in groups.items()]
+
+    def table(self) -> Table | None:
+        """Every error with rows, coverage and width of the intervals."""
+        if not self.errors:
+            return None
+        columns = [("of", False), ("region", False), ("rows", True), ("median", True), ("mean", True), ("90th", True)]
+        columns += [("in the 90 % interval", True), ("median width", True)]
+        rows: list[Cells] = [
+            (
+                row.group,
+                row.region,
+                Cell(str(row.rows), row.rows),
+                *(Cell(f"{error:.1f} %", error) for error in row.percent),
+                *(Cell("–" if share is None else f"{share:.1%}", share) for share in (row.coverage, row.width)),
+            )
+            for row in self.errors
+        ]
+        return plain(f"errors-m{self.number}", "Absolute errors on what the models had not seen", columns, rows)
+
+    def scatters(self) -> list[Picture]:
+        """Predicted over measured for the held-out points that an evaluation holds."""
+        groups: dict[str, list[Point]] = {}
+        for row in self._document.get("points", ()):
+            name = f"{row['device']} {row['source']} {row['of']}, {row['target']}"
+            groups.setdefault(name, []).append(
+                Point(float(row["measured"]), float(row["predicted"]), str(row["bound"]))
+            )
+        return [scatter(name, points) for name, points in groups.items()]
+
+
+@dataclass(frozen=True)
+class _Error:
+    """Absolute errors in % (median, mean, 90th percentile) over the rows of a region."""
+
+    group: str
+    region: str
+    rows: int
+    percent: tuple[float, float, float]
+    coverage: float | None
+    width: float | None
+
+
+def _facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = ("model_id", "file", "licence", "protocol", "judged", "noise_percent")
+    return [(name.replace("_", " "), str(card[name])) for name in names if name in card]
+
+
+def _card_errors(document: Mapping[str, Any]) -> Iterator[_Error]:
+    for source, card in document.get("models", {}).items():
+        for part in card["classes"]:
+            region = f"{part['dtype']}, {'ragged' if part['ragged'] else 'aligned'} sizes"
+            for target, found in part["errors"].items():
+                median, mean, high = map(float, found["ape_percent"])
+                coverage, width = found.get("interval_coverage"), found.get("interval_median_width")
+                yield _Error(f"{source}, {target}", region, part["rows"], (median, mean, high), coverage, width)
+    for part in document.get("kernels", {}).get("classes", ()):
+        median, mean, high = map(float, part["ape_percent"])
+        yield _Error(
+            "tiled kernels", f"{part['kernel']} {part['dtype']}", part["rows"], (median, mean, high), None, None
+        )
+
+
+def _evaluated(document: Mapping[str, Any]) -> Iterator[_Error]:
+    for row in document.get("errors", ()):
+        if row["errors"] is not None:
+            median, mean, high = map(float, row["errors"])
+            group = f"{row['device']} {row['source']}, {row['target']}"
+            yield _Error(group, row["group"], row["rows"], (median, mean, high), row["coverage"], row["width"])
+
+
+def _picture(group: str, rows: list[_Error]) -> Picture:
+    drawn = [
+        Bar(row.region, f"median {row.percent[0]:.1f} %, 90th percentile {row.percent[2]:.1f} %", row.percent[0],
+            row.percent[0], row.percent[2])
+        for row in rows
+    ]  # fmt: skip
+    said = "; ".join(f"{bar.label}: {bar.note}" for bar in drawn)
+    return bars(f"{group}: median error, whisker to the 90th percentile", said, drawn)

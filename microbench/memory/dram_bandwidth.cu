@@ -1,0 +1,2 @@
+// One set, far beyond L2: see stream.cuh.
+#include "stream.cuh"

@@ -1,0 +1,2 @@
+// A triad over managed memory: see stream.cuh.
+#include "stream.cuh"

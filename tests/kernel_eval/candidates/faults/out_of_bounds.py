@@ -1,0 +1,20 @@
+"""Writes outside its output on the GPU."""
+
+import torch
+from torch import nn
+
+
+def compute(x, scale):
+    x = x * scale
+    e = torch.exp(x - x.amax(dim=-1, keepdim=True))
+    return e / e.sum(dim=-1, keepdim=True)
+
+
+class ModelNew(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        index = torch.full((4,), 1 << 40, device=x.device, dtype=torch.int64)
+        return compute(x, self.scale).view(-1)[index].expand_as(x)

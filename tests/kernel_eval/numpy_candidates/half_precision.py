@@ -1,0 +1,13 @@
+"""Computes in half precision."""
+
+import numpy as np
+
+
+def compute(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+class ModelNew:
+    def forward(self, x):
+        return compute(x.astype(np.float16)).astype(np.float32)

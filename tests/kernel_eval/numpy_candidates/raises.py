@@ -1,0 +1,13 @@
+"""Raises."""
+
+import numpy as np
+
+
+def compute(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+class ModelNew:
+    def forward(self, x):
+        raise ValueError("no such kernel")

@@ -1,0 +1,83 @@
+"""Reports of models: cards and evaluations, told apart by content; damage is an error with a remedy."""
+
+import json
+
+import pytest
+
+from gpuprobe.api import model_card
+from gpuprobe.cli import main
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.report.models import Models, ModelsView, read_models
+from gpuprobe.report.page import LIMIT_BYTES, render
+from gpuprobe.report.sources import read
+
+EVALUATION = {
+    "errors": [
+        {
+            "device": "h100-sxm",
+            "source": "gpuprobe",
+            "group": "bf16 aligned: bound by dram",
+            "target": "hot",
+            "rows": 100,
+            "errors": [2.5, 3.0, 8.0],
+            "coverage": 0.9,
+            "width": 0.1,
+            "note": "",
+        },
+        {
+            "device": "h100-sxm",
+            "source": "gpuprobe",
+            "group": "<b>nothing</b>",
+            "target": "hot",
+            "rows": 0,
+            "errors": None,
+            "coverage": None,
+            "width": None,
+            "note": "not installed",
+        },
+    ],
+    "points": [
+        {"device": "h100-sxm", "source": "gpuprobe", "of": "bf16", "target": "hot", "bound": "dram",
+         "measured": 1e-5, "predicted": 1.05e-5},
+        {"device": "h100-sxm", "source": "gpuprobe", "of": "bf16", "target": "hot", "bound": "<i>",
+         "measured": 1e-4, "predicted": 2e-4},
+    ],
+}  # fmt: skip
+
+
+def test_a_card_becomes_a_page_with_its_errors():
+    page = render([read(model_card("h100-sxm"))], "gpuprobe report card.json")
+    card = json.loads(model_card("h100-sxm").read_text(encoding="utf-8"))
+    assert card["models"]["gpuprobe"]["model_id"] in page
+    median = card["models"]["gpuprobe"]["classes"][0]["errors"]["hot"]["ape_percent"][0]
+    assert f"{median:.1f} %" in page and "tiled kernels" in page
+    assert len(page.encode()) < LIMIT_BYTES
+
+
+def test_an_evaluation_shows_errors_by_region_and_predicted_over_measured(tmp_path):
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps(EVALUATION), encoding="utf-8")
+    page = render([read(path)], "gpuprobe report evaluation.json")
+    assert "bound by dram" in page and "1 of 2 held-out points lie within 10 %" in page
+    assert "<i>" not in page.replace('<i class="', "") and "<b>nothing" not in page
+
+
+def test_rows_without_errors_are_left_out():
+    view = ModelsView(Models("x", EVALUATION), 1)
+    assert [row.region for row in view.errors] == ["bf16 aligned: bound by dram"]
+    assert view.errors[0].percent == (2.5, 3.0, 8.0)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"models": {}}', '{"errors": [1]}'])
+def test_what_is_no_card_is_an_error(tmp_path, text):
+    path = tmp_path / "card.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(GpuprobeError, match="as a model card"):
+        read_models(path)
+
+
+def test_a_damaged_card_is_an_error_not_a_traceback(tmp_path, capsys):
+    path = tmp_path / "card.json"
+    path.write_text('{"device": "x", "models": {"a": {"model_id": 1, "classes": [{}]}}}', encoding="utf-8")
+    assert main(["report", str(path), "-o", str(tmp_path / "page.html")]) == 2
+    assert "damaged" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""``microbench --against published``: ours beside theirs with tolerance and reason, and the exit code it asks for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from recording import h100
+
+from gpuprobe import recordings, resources
+from gpuprobe.cli import against, microbench
+from gpuprobe.cli.compare import command as compare
+from gpuprobe.cli.microbench import command
+from gpuprobe.errors import Exit
+from gpuprobe.record import read_run
+
+FILE = resources.folder("reports") / "h100-sxm" / recordings.FILE
+PROBES = ("--probe", "ffma_latency", "--probe", "shared_latency", "--probe", "null_*")
+
+
+@pytest.fixture(autouse=True)
+def no_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaying needs no compiler: today's kernels are not built here."""
+    monkeypatch.setattr(microbench, "_build", lambda *_: {})
+
+
+def run(*options: str):
+    return CliRunner().invoke(command, ["--replay", str(FILE), *PROBES, *options], standalone_mode=False)
+
+
+def test_the_table_has_ours_theirs_tolerance_verdict_and_reason() -> None:
+    result = run("--against", "published")
+    lines = result.stdout.splitlines()
+    head = next(line for line in lines if line.startswith("name "))
+    assert all(column in head for column in against.COLUMNS)
+    row = next(line for line in lines if line.startswith("shared_latency") and "INDEX" in line)
+    assert "29.0" in row and "±3%" in row and "WITHIN" in row and "tolerance 3%" in row
+    assert "WITHIN" in result.stderr
+
+
+def test_the_document_is_that_of_compare() -> None:
+    mine = json.loads(run("--against", "published", "--json").stdout)
+    other = CliRunner().invoke(compare, [str(FILE), "published", "--json"], standalone_mode=False)
+    theirs = json.loads(other.stdout)
+    names = {row["name"] for row in mine["rows"]}
+    assert names and mine["rows"] == [row for row in theirs["rows"] if row["name"] in names]
+
+
+def test_fail_on_outside_decides_the_exit_code() -> None:
+    verdicts = {row["verdict"] for row in json.loads(run("--against", "published", "--json").stdout)["rows"]}
+    expected = Exit.CHECK_FAILED if "OUTSIDE" in verdicts else Exit.DONE
+    assert run("--against", "published", "--fail-on", "outside").return_value is expected
+    assert run("--against", "published").return_value is Exit.DONE
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--fail-on", "outside"), ("--against", "published", "--list"), ("--against", "published", "--build-only")],
+)
+def test_wrong_use_is_refused(options: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(command, list(options), standalone_mode=False)
+    assert type(result.exception).__name__ == "UsageError"
+
+
+def test_a_run_without_common_values_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    recording = replace(read_run(FILE), measurements=(), device=replace(h100(), chip="other", name="other"))
+    assert against.rows_of(recording)[2] == []
+    assert against.count([]) == "no common rows"
