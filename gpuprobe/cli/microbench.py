@@ -258,7 +258,7 @@ def _without_gpu(probes: Sequence[Probe], architecture: Architecture, mode: Mode
 
     recording = shipped(architecture)
     if recording is not None:
-        return _replay(recording, probes, architecture, mode, show, why)
+        return _replay(recording, probes, architecture, mode or "quick", show, why)
     chosen = _existing(probes, architecture)
     show.headline(
         f"Not measured by this project: published values for {architecture.name} "
