@@ -11,12 +11,7 @@ from gpuprobe.errors import GpuprobeError
 
 
 def run(*arguments):
-    result = CliRunner().invoke(
-        command,
-        [str(argument) for argument in arguments],
-        catch_exceptions=True,
-        help_option_names=["-h", "--help"],  # as the group has it: click keeps what it was first asked for
-    )
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=True)
     if isinstance(result.exception, GpuprobeError):
         raise result.exception
     return result
