@@ -159,7 +159,9 @@ def stale() -> list[str]:
 def main() -> int:
     """Write the pages, or say whether one is stale."""
     if "--check" in sys.argv[1:]:
-        return int(bool(stale()))
+        for name in (names := stale()):
+            print(f"docs/reference/{name} is not what the code says; write it again with: python docs/reference.py")
+        return int(bool(names))
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")
