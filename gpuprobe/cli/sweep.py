@@ -20,7 +20,9 @@ from gpuprobe.errors import Exit
 from gpuprobe.gpu.gemm_timer import GemmTimer
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS, REGIMES
 from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
+from gpuprobe.predict import Predictor
 from gpuprobe.sweep.campaign import Campaign, read_shapes
+from gpuprobe.sweep.doubt import Doubt
 from gpuprobe.sweep.export import export, suffix
 from gpuprobe.sweep.journal import Journal, read_journal
 from gpuprobe.sweep.runner import Order, Progress, Session
@@ -79,6 +81,11 @@ def command() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shapes.")
 @click.option(
     "--shapes", type=click.Path(path_type=Path), help="CSV of m,n,k[,dtype,layout] to time instead of samples."
+)
+@click.option(
+    "--unsure",
+    metavar="GPU",
+    help="Active learning: every second GEMM is of 16 samples the one that this device's predictor is least sure of.",
 )
 @click.option("--gpu", type=click.IntRange(min=0), default=0, show_default=True, help="CUDA's index of the GPU.")
 @click.option(
@@ -209,8 +216,11 @@ def kernel(**options: Any) -> int:
 
 
 def _campaign(options: Mapping[str, Any]) -> Campaign:
-    shapes, dtypes, layouts = options["shapes"], options["dtypes"], options["layouts"]
-    return Campaign(options["seed"], dtypes, layouts, read_shapes(shapes, dtypes, layouts) if shapes else ())
+    shapes, dtypes, layouts, unsure = (options[name] for name in ("shapes", "dtypes", "layouts", "unsure"))
+    listed = read_shapes(shapes, dtypes, layouts) if shapes else ()
+    if listed and unsure:
+        raise click.UsageError("--unsure chooses among samples, --shapes leaves none to choose: give one of them")
+    return Campaign(options["seed"], dtypes, layouts, listed, Doubt(Predictor.load(unsure)) if unsure else None)
 
 
 def _order(options: Mapping[str, Any]) -> Order:

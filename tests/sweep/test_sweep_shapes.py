@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS, Gemm, unsupported
+from gpuprobe.predict import Predictor
 from gpuprobe.sweep.campaign import REPEAT_EVERY, Campaign, read_shapes
+from gpuprobe.sweep.doubt import Doubt
 from gpuprobe.sweep.models import layer_pairs
 from gpuprobe.sweep.shapes import FAMILIES, Limits, conform, fits, sample
 
@@ -44,6 +47,26 @@ def test_any_prefix_is_a_fair_sample() -> None:
         shares = Counter(task.family for task in tasks[begin:end])
         for name, share, _ in FAMILIES:
             assert shares[name] / (end - begin) == pytest.approx(share, abs=0.07)
+
+
+def test_doubt_chooses_every_second_gemm_and_leaves_the_others_as_they_were() -> None:
+    predictor = Predictor.load("h100-sxm")
+    plain = list(islice(Campaign(seed=5, dtypes=("bf16", "fp16")).tasks(LIMITS), 80))
+    unsure = Campaign(seed=5, dtypes=("bf16", "fp16"), doubt=Doubt(predictor))
+    tasks = list(islice(unsure.tasks(LIMITS), 80))
+    chosen = [task for task in tasks if task.family == "unsure"]
+    assert [task.index % 4 in (2, 3) for task in tasks] == [task.family == "unsure" for task in tasks]
+    assert tasks == list(islice(unsure.tasks(LIMITS), 80))
+    for task, usual in zip(tasks, plain, strict=True):
+        assert task.gemm.dtype == usual.gemm.dtype
+        assert task.family == "unsure" or task == usual
+    widths = {"unsure": [], "sampled": []}
+    for task in tasks:
+        answer = predictor.gemm(task.gemm.m, task.gemm.n, task.gemm.k, task.gemm.dtype)
+        hot = answer.hot.high / answer.hot.low * (1 if answer.in_domain else 2)
+        widths["unsure" if task in chosen else "sampled"].append(hot)
+    assert median(widths["unsure"]) > 1.2 * median(widths["sampled"])
+    assert unsure.identity != Campaign(seed=5, dtypes=("bf16", "fp16")).identity
 
 
 def test_families_are_what_they_say() -> None:
