@@ -1,116 +1,124 @@
-"""The recording of a real H100 that ships with gpuprobe: it replays to what it says, and what it says is physics."""
+"""The recordings of real GPUs that ship with gpuprobe: each replays to what it says, and what it says is physics."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 from recording import Watching, numbers_of
 
 from gpuprobe import arch, campaign
-from gpuprobe import device as catalogue
 from gpuprobe.kernels import build_kernels
 from gpuprobe.probe import discover
 from gpuprobe.record import Measurement, Param, Run, read_run
 from gpuprobe.recordings import FILE, shipped
 
-FOLDER = Path(__file__).resolve().parent.parent / "reports" / "h100-sxm"
+REPORTS = Path(__file__).resolve().parent.parent / "reports"
+RECORDED = sorted(path.parent.name for path in REPORTS.glob(f"*/{FILE}"))
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recording in reports/h100-sxm")
+
+class Recording:
+    """The recorded run of one GPU, and what it replays to."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.path = device, REPORTS / device / FILE
+
+    @cached_property
+    def run(self) -> Run:
+        return read_run(self.path)
+
+    @cached_property
+    def replayed(self) -> Run:
+        names = {series.probe for series in self.run.series}
+        probes = [probe for probe in discover() if probe.name in names]
+        kernels = build_kernels(probes, arch.parse("sm_90"), "full", self.run.device)
+        return campaign.replay(self.run, probes, kernels, "full", Watching())
+
+    def found(self, name: str, quantity: str, **params: Param) -> list[Measurement]:
+        """The recorded measurements of a quantity at these parameters; at least one."""
+        rows = [
+            m
+            for m in self.run.measurements
+            if (m.name, m.quantity) == (name, quantity) and all(m.params.get(k) == v for k, v in params.items())
+        ]
+        assert rows, f"the recording holds no {name} {quantity} {params}"
+        return rows
+
+    def value(self, name: str, quantity: str = "latency", **params: Param) -> float:
+        """The one recorded value of a quantity at these parameters."""
+        (row,) = self.found(name, quantity, **params)
+        return row.value
+
+    def best(self, name: str, quantity: str, **params: Param) -> float:
+        return max(row.value for row in self.found(name, quantity, **params))
 
 
-@cache
-def recorded() -> Run:
-    path = FOLDER / FILE
-    assert path.is_file(), f"{FOLDER} is there, but its recording {FILE} is not"
-    return read_run(path)
+@pytest.fixture(scope="module", params=RECORDED)
+def recording(request: pytest.FixtureRequest) -> Recording:
+    return Recording(request.param)
 
 
-@cache
-def replayed() -> Run:
-    names = {series.probe for series in recorded().series}
-    probes = [probe for probe in discover() if probe.name in names]
-    kernels = build_kernels(probes, arch.parse("sm_90"), "full", recorded().device)
-    return campaign.replay(recorded(), probes, kernels, "full", Watching())
-
-
-def found(name: str, quantity: str, **params: Param) -> list[Measurement]:
-    """The recorded measurements of a quantity at these parameters; at least one."""
-    rows = [
-        m
-        for m in recorded().measurements
-        if (m.name, m.quantity) == (name, quantity) and all(m.params.get(k) == v for k, v in params.items())
-    ]
-    assert rows, f"the recording holds no {name} {quantity} {params}"
-    return rows
-
-
-def value(name: str, quantity: str = "latency", **params: Param) -> float:
-    """The one recorded value of a quantity at these parameters."""
-    (row,) = found(name, quantity, **params)
-    return row.value
-
-
-def best(name: str, quantity: str, **params: Param) -> float:
-    return max(row.value for row in found(name, quantity, **params))
+def test_an_h100_is_recorded() -> None:
+    assert "h100-sxm" in RECORDED
 
 
 # --- what it is -------------------------------------------------------------------------------------------------
 
 
-def test_it_is_a_full_live_run_of_an_h100_with_its_surroundings() -> None:
-    run = recorded()
-    assert (run.device.name, run.mode, run.source) == ("h100-sxm", "full", "live")
+def test_it_is_a_full_live_run_of_its_device_with_its_surroundings(recording: Recording) -> None:
+    run = recording.run
+    assert (run.device.name, run.mode, run.source) == (recording.device, "full", "live")
     assert run.environment.driver
     assert run.environment.packages
     assert run.started_at[:2] == "20"
     assert run.rejections == ()
 
 
-def test_it_is_what_is_replayed_for_its_architecture_and_small_enough_to_ship() -> None:
-    assert shipped(arch.parse("sm_90")) == FOLDER / FILE
-    assert (FOLDER / FILE).stat().st_size < 4 * MIB
+def test_it_is_what_is_replayed_for_its_architecture_and_small_enough_to_ship(recording: Recording) -> None:
+    first = shipped(arch.parse("sm_90"))
+    assert first is not None and first.parent.name == "h100-sxm"
+    assert (recording.path).stat().st_size < 4 * MIB
 
 
-def test_it_holds_every_probe_that_there_is() -> None:
-    missing = {probe.name for probe in discover()} - {m.name for m in recorded().measurements}
+def test_it_holds_every_probe_that_there_is(recording: Recording) -> None:
+    missing = {probe.name for probe in discover()} - {m.name for m in recording.run.measurements}
     assert missing == set(), "record it again: probes were added since"
 
 
-def test_it_names_no_machine() -> None:
-    assert "GPU-" not in recorded().environment.gpu_uuid
+def test_it_names_no_machine(recording: Recording) -> None:
+    assert "GPU-" not in recording.run.environment.gpu_uuid
 
 
 # --- the replay -------------------------------------------------------------------------------------------------
 
 
-def test_it_replays_to_the_very_same_numbers() -> None:
-    was, now = numbers_of(recorded()), numbers_of(replayed())
+def test_it_replays_to_the_very_same_numbers(recording: Recording) -> None:
+    was, now = numbers_of(recording.run), numbers_of(recording.replayed)
     assert set(now) == set(was), f"only recorded: {set(was) - set(now)}; only replayed: {set(now) - set(was)}"
     assert [key for key in was if was[key] != now[key]] == []
 
 
-def test_it_replays_to_the_same_flags_limits_and_clocks() -> None:
-    by_key = {(m.key, m.unit): m for m in replayed().measurements}
+def test_it_replays_to_the_same_flags_limits_and_clocks(recording: Recording) -> None:
+    by_key = {(m.key, m.unit): m for m in recording.replayed.measurements}
 
     def rest(m: Measurement) -> tuple[object, ...]:
         return set(m.flags) - {"replayed"}, m.limit, m.sm_clock_hz, m.power_w
 
-    assert [m.key for m in recorded().measurements if rest(m) != rest(by_key[m.key, m.unit])] == []
-    assert all("replayed" in m.flags for m in replayed().measurements)
-    assert replayed().rejections == ()
+    assert [m.key for m in recording.run.measurements if rest(m) != rest(by_key[m.key, m.unit])] == []
+    assert all("replayed" in m.flags for m in recording.replayed.measurements)
+    assert recording.replayed.rejections == ()
 
 
-def test_quick_replays_as_well() -> None:
+def test_quick_replays_as_well(recording: Recording) -> None:
     probes = [probe for probe in discover() if probe.group in ("compute", "memory")]
-    kernels = build_kernels(probes, arch.parse("sm_90"), "quick", recorded().device)
-    quick = campaign.replay(recorded(), probes, kernels, "quick", Watching())
-    assert {m.name for m in quick.measurements} == {p.name for p in probes if p.points("quick", recorded().device)}
-    full = {(m.key, m.unit): m for m in recorded().measurements}
+    kernels = build_kernels(probes, arch.parse("sm_90"), "quick", recording.run.device)
+    quick = campaign.replay(recording.run, probes, kernels, "quick", Watching())
+    assert {m.name for m in quick.measurements} == {p.name for p in probes if p.points("quick", recording.run.device)}
+    full = {(m.key, m.unit): m for m in recording.run.measurements}
     apart = [m.key for m in quick.measurements if not 0.95 < m.value / full[m.key, m.unit].value < 1.05]
     assert apart == []
 
@@ -134,49 +142,51 @@ LATENCIES: Mapping[str, tuple[str, str, Mapping[str, Param], float, float]] = {
 
 
 @pytest.mark.parametrize("what", LATENCIES)
-def test_latencies_in_cycles_are_those_of_the_chip(what: str) -> None:
+def test_latencies_in_cycles_are_those_of_the_chip(recording: Recording, what: str) -> None:
     name, quantity, params, low, high = LATENCIES[what]
-    assert low <= value(name, quantity, **params) <= high
+    assert low <= recording.value(name, quantity, **params) <= high
 
 
-def test_latency_grows_with_the_footprint() -> None:
+def test_latency_grows_with_the_footprint(recording: Recording) -> None:
     for cache_ in ("CA", "CG"):
-        rows = sorted(found("global_latency", "latency", CACHE=cache_), key=lambda m: float(m.params["BYTES"]))
+        rows = sorted(
+            recording.found("global_latency", "latency", CACHE=cache_), key=lambda m: float(m.params["BYTES"])
+        )
         assert len(rows) >= 10
         falls = [(a.params["BYTES"], a.value, b.value) for a, b in itertools.pairwise(rows) if b.value < 0.98 * a.value]
         assert falls == []
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16"])
-def test_mma_sync_reaches_its_known_share_of_the_tensor_cores(kind: str) -> None:
-    assert 1300 <= best("mma_rate", "rate", TYPE=kind, OPERANDS="random") <= 2048
+def test_mma_sync_reaches_its_known_share_of_the_tensor_cores(recording: Recording, kind: str) -> None:
+    assert 1300 <= recording.best("mma_rate", "rate", TYPE=kind, OPERANDS="random") <= 2048
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16"])
-def test_one_chain_of_mma_is_its_latency(kind: str) -> None:
-    one = value("mma_rate", "rate", TYPE=kind, ILP=1, WARPS=1, OPERANDS="random")
-    assert 16 * 8 * 16 / one == pytest.approx(value("mma_latency", TYPE=kind), rel=0.02)
+def test_one_chain_of_mma_is_its_latency(recording: Recording, kind: str) -> None:
+    one = recording.value("mma_rate", "rate", TYPE=kind, ILP=1, WARPS=1, OPERANDS="random")
+    assert 16 * 8 * 16 / one == pytest.approx(recording.value("mma_latency", TYPE=kind), rel=0.02)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16"])
 @pytest.mark.parametrize("operands", ["random", "zero"])
-def test_wgmma_reaches_the_peak_in_cycles(kind: str, operands: str) -> None:
-    assert best("wgmma_rate", "rate", TYPE=kind, OPERANDS=operands) == pytest.approx(2048, rel=0.01)
+def test_wgmma_reaches_the_peak_in_cycles(recording: Recording, kind: str, operands: str) -> None:
+    assert recording.best("wgmma_rate", "rate", TYPE=kind, OPERANDS=operands) == pytest.approx(2048, rel=0.01)
 
 
-def test_zero_operands_are_faster_and_draw_less_power() -> None:
-    (random,) = found("wgmma_rate", "throughput", TYPE="F16", GROUPS=2, OPERANDS="random")
-    (zero,) = found("wgmma_rate", "throughput", TYPE="F16", GROUPS=2, OPERANDS="zero")
+def test_zero_operands_are_faster_and_draw_less_power(recording: Recording) -> None:
+    (random,) = recording.found("wgmma_rate", "throughput", TYPE="F16", GROUPS=2, OPERANDS="random")
+    (zero,) = recording.found("wgmma_rate", "throughput", TYPE="F16", GROUPS=2, OPERANDS="zero")
     assert zero.value > random.value
     assert zero.sm_clock_hz is not None and random.sm_clock_hz is not None
     assert zero.sm_clock_hz > random.sm_clock_hz
 
 
-def test_the_rate_in_time_is_the_rate_in_cycles_at_the_measured_clock() -> None:
-    spec = recorded().device
+def test_the_rate_in_time_is_the_rate_in_cycles_at_the_measured_clock(recording: Recording) -> None:
+    spec = recording.run.device
     apart = []
-    for throughput in found("wgmma_rate", "throughput"):
-        (rate,) = [m for m in found("wgmma_rate", "rate") if m.params == throughput.params]
+    for throughput in recording.found("wgmma_rate", "throughput"):
+        (rate,) = [m for m in recording.found("wgmma_rate", "rate") if m.params == throughput.params]
         assert throughput.sm_clock_hz is not None
         expected = 2 * rate.value * spec["sm_count"] * throughput.sm_clock_hz
         if not 0.98 < throughput.value / expected < 1.02:
@@ -184,20 +194,22 @@ def test_the_rate_in_time_is_the_rate_in_cycles_at_the_measured_clock() -> None:
     assert apart == []
 
 
-def test_dram_reads_reach_nine_tenths_of_the_vendors_bandwidth() -> None:
-    stated = catalogue.load("h100-sxm")["dram_bandwidth_bytes_per_s"]
-    assert 0.9 * stated < best("dram_bandwidth", "throughput", MODE="READ") < stated
+def test_dram_reads_reach_nine_tenths_of_the_vendors_bandwidth(recording: Recording) -> None:
+    stated = recording.run.device["dram_bandwidth_bytes_per_s"]
+    assert 0.9 * stated < recording.best("dram_bandwidth", "throughput", MODE="READ") < stated
 
 
-def test_l2_is_faster_than_dram_and_no_value_is_above_its_limit() -> None:
-    assert best("l2_bandwidth", "throughput", MODE="READ") > 1.5 * best("dram_bandwidth", "throughput", MODE="READ")
-    assert [m.key for m in recorded().measurements if m.limit is not None and m.value > m.limit * 1.01] == []
+def test_l2_is_faster_than_dram_and_no_value_is_above_its_limit(recording: Recording) -> None:
+    assert recording.best("l2_bandwidth", "throughput", MODE="READ") > 1.5 * recording.best(
+        "dram_bandwidth", "throughput", MODE="READ"
+    )
+    assert [m.key for m in recording.run.measurements if m.limit is not None and m.value > m.limit * 1.01] == []
 
 
-def test_launches_cost_what_launches_cost() -> None:
-    assert 0.5e-6 < value("null_graph", "period") < value("null_kernel", "period") < 4e-6
+def test_launches_cost_what_launches_cost(recording: Recording) -> None:
+    assert 0.5e-6 < recording.value("null_graph", "period") < recording.value("null_kernel", "period") < 4e-6
 
 
-def test_every_value_lies_in_its_interval_and_has_its_samples() -> None:
-    wrong = [m.key for m in recorded().measurements if not (m.low <= m.value <= m.high and m.n and m.value > 0)]
+def test_every_value_lies_in_its_interval_and_has_its_samples(recording: Recording) -> None:
+    wrong = [m.key for m in recording.run.measurements if not (m.low <= m.value <= m.high and m.n and m.value > 0)]
     assert wrong == []

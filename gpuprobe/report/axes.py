@@ -52,6 +52,16 @@ def decades(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
 
 
+def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Round values on a logarithmic scale: 1, 2 and 5 of each power of ten where they are few, else powers of ten."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3)):
+        found = [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
+        if len(found) <= most:
+            return found
+    return decades(low, high)
+
+
 @dataclass(frozen=True)
 class Frame:
     """The plot area of a picture: margins in picture units, and its axes."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from gpuprobe import units
 from gpuprobe.record import Measurement, Params
-from gpuprobe.units import quantity
 
 __all__ = ["cut", "half_width", "label", "params", "printable", "quantity", "seconds", "share", "size"]
 
 _SIZES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 NONE = "–"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit as everywhere, in the plural where people say one: ``4.021 cycles``."""
+    shown = units.quantity(value, unit)
+    return f"{shown}s" if unit == "cycle" else shown
 
 
 def seconds(value_ns: float | None) -> str:

@@ -11,6 +11,7 @@ from gpuprobe.arch import Architecture
 from gpuprobe.comparison import orientation
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.probe import Probe, discover
+from gpuprobe.profile import DeviceProfile
 from gpuprobe.profile_of_run import profile_of
 from gpuprobe.published import PublishedRow, against_published
 from gpuprobe.record import Measurement, Params, Run, Series
@@ -35,9 +36,14 @@ class RunView:
             return None
 
     @cached_property
+    def profile(self) -> DeviceProfile:
+        """The run's numbers by name: peaks, bandwidths, latencies, launch costs, energies."""
+        return profile_of(self.run)
+
+    @cached_property
     def roofline(self) -> Roofline | None:
         """Ceilings and slopes derived from the run; None where it measured no bandwidth or no rate."""
-        found = roofline_of(profile_of(self.run))
+        found = roofline_of(self.profile)
         origins = [one.rate.origin for one in found.ceilings] + [one.rate.origin for one in found.slopes]
         return found if found.ceilings and found.slopes and "measured" in origins else None
 
@@ -83,6 +89,10 @@ class RunView:
     def series(self, name: str) -> list[Series]:
         """Raw samples of one probe."""
         return [one for one in self.run.series if one.probe == name]
+
+    def group(self, name: str) -> str:
+        """The folder of a probe (compute, memory …); empty for one that this version lacks."""
+        return self._probes[name].group if name in self._probes else ""
 
     def kept(self, name: str, params: Params) -> Params:
         """Those parameters of a row of probe ``name`` that are not searched."""
