@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from gpuprobe.cli.output import check_output, emit_json, json_option, note, table
+from gpuprobe.cli.output import check_output, emit_json, json_option, note, table, write_output
+from gpuprobe.cli.predict_llm import llm
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS
 from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
@@ -40,7 +41,13 @@ def command() -> None:
 @click.option(
     "--csv", "csv_path", type=click.Path(path_type=Path), metavar="IN", help="Predict a CSV m,n,k[,dtype,layout]."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="CSV to write the predictions to.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="With --csv a CSV, else .json, .csv, .parquet, .html or .md.",
+)
 @click.option("--jsonl", is_flag=True, help="One JSON query a line on stdin, one answer a line on stdout.")
 @click.option("--source", type=click.Choice(_SOURCES), help="Use the model fitted to one source's data.")
 @click.option(
@@ -123,16 +130,15 @@ def _asked(options: dict[str, Any]) -> str:
         raise GpuprobeError("nothing to predict, or too much", "give -m -n -k, or --csv IN -o OUT, or --jsonl")
     if used == ["csv"] and options["output"] is None:
         raise GpuprobeError("--csv without a file to write to", "add -o OUT.csv")
-    if used != ["csv"] and options["output"] is not None:
-        raise GpuprobeError("-o goes with --csv", "redirect stdout: … --json > x.json")
+    if used == ["jsonl"] and options["output"] is not None:
+        raise GpuprobeError("-o does not go with --jsonl", "redirect stdout: … --jsonl > x.jsonl")
+    if used == ["one"] and options["output"] is not None:
+        check_output(options["output"])
     return used[0]
 
 
 def _one(predictor: Any, options: dict[str, Any]) -> int:
     prediction = predictor.gemm(options["m"], options["n"], options["k"], options["dtype"], options["layout"])
-    if options["as_json"]:
-        emit_json(prediction.document())
-        return Exit.DONE
     rows = [
         [name, *(quantity(value, unit) for value in interval)]
         for name, unit, interval in (
@@ -143,12 +149,18 @@ def _one(predictor: Any, options: dict[str, Any]) -> int:
             ("energy", "J", prediction.energy_j),
         )
     ]
+    columns = ["quantity", "predicted", "low", "high"]
+    if options["output"] is not None:
+        write_output(options["output"], prediction.document(), columns, rows)
+    if options["as_json"]:
+        emit_json(prediction.document())
+        return Exit.DONE
     inside = "inside" if prediction.in_domain else "outside"
     title = (
         f"GEMM {prediction.m}×{prediction.n}×{prediction.k} {prediction.dtype} {prediction.layout} "
         f"on {prediction.gpu}: bound by {prediction.bound}, {inside} the model's data"
     )
-    table(["", "predicted", "low", "high"], rows, title, right=("predicted", "low", "high"))
+    table(columns, rows, title, right=("predicted", "low", "high"))
     print(f"protocol: {prediction.protocol}\nmodel: {prediction.model_id}; the interval holds 90 %")
     return Exit.DONE
 
@@ -192,3 +204,6 @@ def _say_each(answers: Iterable[dict[str, Any]]) -> int:
             code = Exit.CHECK_FAILED
         print(json.dumps(answer, allow_nan=False), flush=True)
     return code
+
+
+command.add_command(llm)
