@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache as memoise
 from pathlib import Path
 from typing import Literal, Protocol
 
 from gpuprobe import cache
-from gpuprobe.sass import Function, Instruction, chains, disassemble, disassemble_many, nvdisasm_version
+from gpuprobe.sass import Function, Instruction, chains, disassemble, disassemble_many, flow, nvdisasm_version
 from gpuprobe.sass.chains import Chain
 from gpuprobe.sass.opcodes import is_arithmetic, is_move, listed, matches, matches_any, pipe
 
@@ -25,8 +25,8 @@ __all__ = ["FORBIDDEN", "Chain", "Expect", "Job", "Verdict", "check", "check_cac
 Label = Literal["native", "emulated"]
 
 FORBIDDEN = ("LDL", "STL", "CALL")
-_SOURCES = ("gate.py", "sass/__init__.py", "sass/chains.py", "sass/opcodes.py", "sass/registers.py", "sass/elf.py")
-_LEAVES = ("EXIT", "RET", "BRX", "BRXU", "JMX", "JMXU")
+_ROOMS = ("__init__", "chains", "elf", "flow", "opcodes", "registers")
+_SOURCES = ("gate.py", *(f"sass/{name}.py" for name in _ROOMS))
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Expect:
     must not be there. ``native``: opcodes that make the kernel native (default: the patterns of ``counts``).
     ``allow_emulated``: accept an emulation, labelled. ``allow``: further opcodes of the same pipe that may be there.
     ``moves``: most register moves on the same pipe. ``clock_reads``: reads of the cycle counter in the kernel.
-    ``predicated``: counted instructions may be guarded or jumped over. ``timed`` False: no clock reads are asked for
-    and the whole kernel is looked at.
+    ``predicated``: counted instructions may be guarded, jumped over, or stand around the loop as well. ``timed``
+    False: no clock reads are asked for and the whole kernel is looked at.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Expect:
     native: tuple[str, ...] = ()
     allow_emulated: bool = False
     allow: tuple[str, ...] = ()
-    moves: int = 16
+    moves: int = 2
     clock_reads: int = 2
     predicated: bool = False
     timed: bool = True
@@ -135,20 +135,30 @@ def check(code: Sequence[Function] | bytes, entry: str, expect: Expect) -> Verdi
 
 def _core(body: Sequence[Instruction], patterns: Sequence[str]) -> tuple[Instruction, ...]:
     """The innermost loops with expected instructions, or the whole body; without loop counters and padding."""
-    control = chains.loop_control(body)
+    control = flow.loop_control(body)
     running = [i for i in body if not i.never_executes and i.address not in control]
     expected = {i.address for pattern in patterns for i in _fitting(running, pattern)}
-    spans = [(loop[0].address, loop[-1].address) for loop in chains.loops(body)]
-    holding = [span for span in spans if any(span[0] <= address <= span[1] for address in expected)]
-    inner = [a for a in holding if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in holding)]
+    inner = [(loop[0].address, loop[-1].address) for loop in _inner_loops(body, expected)]
     return tuple(i for i in running if not inner or any(low <= i.address <= high for low, high in inner))
+
+
+def _inner_loops(body: Sequence[Instruction], holding: Container[int]) -> list[tuple[Instruction, ...]]:
+    """The loops with an address of ``holding`` in them, less those that hold another such loop."""
+    spans = [(loop[0].address, loop[-1].address, loop) for loop in flow.loops(body)]
+    found = [span for span in spans if any(i.address in holding for i in span[2])]
+    return [a[2] for a in found if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in found)]
 
 
 def _unlooped(region: _Region, expect: Expect) -> list[str]:
     """Complaint where the loop around the expected instructions is gone: every turn did the same, so one was kept."""
-    held = {i.address for loop in chains.loops(region.body) for i in loop}
+    held = _looped(region)
     free = [i for i in _expected(region, expect) if i.address not in held]
     return [f"{free[0]} is in no loop: the compiler removed it"] if expect.loop and free else []
+
+
+def _looped(region: _Region) -> frozenset[int]:
+    """Addresses in loops of the region."""
+    return frozenset(i.address for loop in flow.loops(region.body) for i in loop)
 
 
 def _judged(region: _Region, expect: Expect) -> Verdict:
@@ -161,8 +171,8 @@ def _judged(region: _Region, expect: Expect) -> Verdict:
         reasons += _forbidden(region, forbid if expect.allow_emulated else expect.forbid)
         return Verdict(not reasons, "emulated", counts, tuple(reasons))
     reasons += _forbidden(region, expect.forbid)
-    reasons += _miscounted(region, expect) + _guarded(region, expect)
-    reasons += _skipped(region, expect) + _unlooped(region, expect)
+    reasons += _miscounted(region, expect) + _around(region, expect) + _guarded(region, expect)
+    reasons += _skipped(region, expect) + _idle_turns(region, expect) + _unlooped(region, expect)
     reasons += _same_pipe(region, expect) if expect.timed else []
     if expect.chain is not None:
         reasons += chains.broken(region.body, expect.chain, {i.address for i in region.core})
@@ -182,14 +192,22 @@ def _callees(body: Sequence[Instruction], functions: Sequence[Function], kernel:
 
 
 def _flow(region: _Region) -> list[str]:
-    """Jumps out of the timed region; a call of a subroutine comes back and is a matter of what is forbidden."""
+    """Jumps out of the timed region, to its first clock read, or into it past that read.
+
+    A call of a subroutine comes back and is a matter of what is forbidden.
+    """
     first, last = region.body[0].address, region.body[-1].address
     reasons = []
     for i in region.body:
         outside = i.target is not None and not first <= i.target <= last and not _calls(region.kernel, i)
-        if i.stem in _LEAVES or (chains.is_branch(i) and outside):
+        if i.stem in flow.LEAVES or (flow.is_branch(i) and outside):
             goes = f" for 0x{i.target:x}" if i.target is not None else ""
             reasons.append(f"{i} leaves the timed region{goes}")
+        elif flow.is_branch(i) and i.target == first:
+            reasons.append(f"{i} goes back to the first clock read: only the last turn is timed")
+    again = flow.reached(region.kernel.instructions, last, {first}).intersection(i.address for i in region.body)
+    if again:
+        reasons.append(f"the timed region runs again from 0x{min(again):x} without its first clock read")
     return reasons
 
 
@@ -220,19 +238,45 @@ def _miscounted(region: _Region, expect: Expect) -> list[str]:
     return reasons
 
 
+def _around(region: _Region, expect: Expect) -> list[str]:
+    """More of the expected instructions in a loop around the one looked at: nobody counts how often they run."""
+    if expect.predicated:
+        return []
+    looped = _looped(region) - {i.address for i in region.core} - flow.loop_control(region.body)
+    outer = [i for i in region.body if i.address in looped and not i.never_executes]
+    more = {pattern: len(_fitting(outer, pattern)) for pattern in expect.counts}
+    return [f"{count} more {pattern} in a loop around the timed one" for pattern, count in more.items() if count]
+
+
 def _guarded(region: _Region, expect: Expect) -> list[str]:
     guarded = [i for i in _expected(region, expect) if i.predicate and not expect.predicated]
     return [f"{guarded[0]} runs only under {guarded[0].predicate} ({len(guarded)} such)"] if guarded else []
 
 
+def _idle_turns(region: _Region, expect: Expect) -> list[str]:
+    """Loops whose turns may go by without any of the expected instructions: a condition or a ``continue`` in them."""
+    if expect.predicated:
+        return []
+    expected = {i.address for i in _expected(region, expect)}
+    loops = _inner_loops(region.body, expected)
+    idle = [loop[0] for loop in loops if loop[0].address not in expected and _goes_round(loop, expected)]
+    return [f"a turn of the loop at 0x{first.address:x} may pass by the expected instructions" for first in idle]
+
+
+def _goes_round(loop: Sequence[Instruction], avoiding: Container[int]) -> bool:
+    """Whether a way leads from the loop's head back to it that avoids what must run."""
+    return loop[0].address in flow.reached(loop, loop[0].address, avoiding)
+
+
 def _skipped(region: _Region, expect: Expect) -> list[str]:
-    """Forward branches around some of the expected instructions, which may then not run (a loop's guard skips all)."""
+    """Forward branches around expected instructions, which may then not run (only a loop's guard may skip all)."""
     places = [i.address for i in _expected(region, expect)]
+    looped = _looped(region).issuperset(places)
     reasons = []
     for i in region.body:
-        if chains.is_branch(i) and i.target is not None and i.target > i.address and not expect.predicated:
+        if flow.is_branch(i) and i.target is not None and i.target > i.address and not expect.predicated:
             skipped = sum(i.address < place < i.target for place in places)
-            if 0 < skipped < len(places):
+            if skipped and not (looped and skipped == len(places)):
                 reasons.append(f"{i} may skip {skipped} of {len(places)} expected instructions")
     return reasons
 

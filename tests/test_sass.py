@@ -86,7 +86,7 @@ def test_two_clock_reads_in_every_kernel(code, arch):
 def test_decode_knows_the_timers():
     assert decode("CS2R R2, SR_CLOCKLO", 0, 0).reads_clock
     assert decode("S2UR UR4, SR_CLOCKHI", 0, 0).reads_clock
-    assert decode("CS2R R8, SR_GLOBALTIMERLO", 0, 0).reads_globaltimer
+    assert not decode("CS2R R8, SR_GLOBALTIMERLO", 0, 0).reads_clock
     assert not decode("S2R R8, SR_TID.X", 0, 0).reads_clock
 
 

@@ -116,11 +116,6 @@ class Instruction:
         """True where the instruction reads the SM's cycle counter."""
         return any(operand in {"SR_CLOCKLO", "SR_CLOCKHI"} for operand in self.operands)
 
-    @property
-    def reads_globaltimer(self) -> bool:
-        """True where the instruction reads the nanosecond timer of the GPU."""
-        return any(operand in {"SR_GLOBALTIMERLO", "SR_GLOBALTIMERHI"} for operand in self.operands)
-
 
 @dataclass(frozen=True, slots=True)
 class Function:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from gpuprobe.sass import Instruction
+from gpuprobe.sass.flow import executed
 from gpuprobe.sass.opcodes import is_move, matches, matches_any
-
-_LOOP_ARITHMETIC = {"R2UR"} | {
-    f"{unit}{stem}"
-    for unit in ("", "U")
-    for stem in ("IADD", "IADD3", "VIADD", "ISETP", "IMAD", "PLOP3", "LEA", "LOP3", "SEL")
-}
 
 
 @dataclass(frozen=True)
@@ -61,83 +56,6 @@ def broken(region: Sequence[Instruction], chain: Chain, core: Container[int]) ->
 def is_link(instruction: Instruction, chain: Chain) -> bool:
     """Whether the instruction is a link of the chain."""
     return matches(instruction.opcode, chain.opcode) and ("MOV" in chain.opcode or not is_move(instruction))
-
-
-def executed(region: Sequence[Instruction]) -> list[Instruction]:
-    """The region in the order it runs, every backward branch taken once, so that loop-carried links appear."""
-    index = {instruction.address: place for place, instruction in enumerate(region)}
-    order: list[Instruction] = []
-    taken: set[int] = set()
-    place = 0
-    while place < len(region):
-        instruction = region[place]
-        place += 1
-        if instruction.never_executes:
-            continue
-        order.append(instruction)
-        goes = instruction.target if is_branch(instruction) else None
-        if goes is None or goes not in index or instruction.address in taken:
-            continue
-        backward = goes <= instruction.address
-        if backward or (instruction.predicate is None and len(instruction.operands) == 1):
-            taken.add(instruction.address)
-            place = index[goes]
-    return order
-
-
-def is_branch(instruction: Instruction) -> bool:
-    """A jump of ordinary flow, also in the guise of a CALL into the function itself (ptxas ends long loops so).
-
-    BRA.DIV is none: it only leaves for the slow path of a diverged warp.
-    """
-    jumps = instruction.stem in {"BRA", "JMP", "CALL"} and instruction.target is not None
-    return jumps and ".DIV" not in instruction.opcode and not instruction.never_executes
-
-
-def loops(region: Sequence[Instruction]) -> list[tuple[Instruction, ...]]:
-    """Loop bodies inside the region, each from the target of a backward branch to that branch."""
-    first = region[0].address if region else 0
-    return [
-        tuple(i for i in region if branch.target <= i.address <= branch.address)
-        for branch in region
-        if is_branch(branch) and branch.target is not None and first <= branch.target <= branch.address
-    ]
-
-
-def loop_control(region: Sequence[Instruction]) -> frozenset[int]:
-    """Addresses of what only counts a loop's turns: its branch depends on it and nothing else reads it."""
-    return frozenset(address for body in loops(region) for address in _counter(body))
-
-
-def _counter(body: Sequence[Instruction]) -> set[int]:
-    needed = {name for i in body if is_branch(i) for name in i.sources}
-    slice_: dict[int, Instruction] = {}
-    grew = True
-    while grew:
-        fresh = [
-            instruction
-            for instruction in body
-            if instruction.address not in slice_
-            and instruction.stem in _LOOP_ARITHMETIC
-            and needed.intersection(instruction.destinations)
-        ]
-        grew = bool(fresh)
-        for instruction in fresh:
-            slice_[instruction.address] = instruction
-            needed.update(instruction.sources)
-    return _unread_elsewhere(body, slice_)
-
-
-def _unread_elsewhere(body: Sequence[Instruction], slice_: Mapping[int, Instruction]) -> set[int]:
-    kept = dict(slice_)
-    while True:
-        readers = [i for i in body if i.address not in kept and not is_branch(i) and not i.never_executes]
-        read = {name for i in readers for name in i.sources}
-        used = [address for address, i in kept.items() if read.intersection(i.destinations)]
-        if not used:
-            return set(kept)
-        for address in used:
-            del kept[address]
 
 
 def _link(walk: _Walk, instruction: Instruction, chain: Chain) -> None:

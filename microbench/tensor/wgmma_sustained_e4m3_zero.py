@@ -9,38 +9,5 @@ cards: 1833 to 1864 TFLOP/s at 1695 to 1723 MHz and 300 W, where 1950 are publis
 """
 
 from gpuprobe.families import wgmma
-from gpuprobe.probe import Launch, Probe, Published, sm_count
 
-PROBE = Probe(
-    name="wgmma_sustained_e4m3_zero",
-    unit="FLOP/s",
-    quantity="throughput",
-    archs="==sm_90",
-    kernel="wgmma",
-    defines={"TYPE": ["E4M3"], "CHAIN": [16], "FRESH": [1]},
-    axes={"OPERANDS": ["zero"]},
-    quick={"OPERANDS": []},
-    launch=Launch(grid=sm_count, block=256, iters=128000),
-    expect=wgmma.expect,
-    estimate=wgmma.throughput,
-    bound=wgmma.bound,
-    check=wgmma.check,
-    prologue=True,
-    rounds=8,
-    width=0.05,
-    out_words=1 << 18,
-    noise={"throughput": 0.01},
-    covers=(4, 47, 49),
-    published=[
-        Published(
-            "h100-sxm",
-            1950.2e12,
-            "Johnsonms/NVIDIA-Hopper-Benchmark, reproduction/H100-dapperdingo/raw",
-            {"OPERANDS": "zero"},
-            "throughput",
-            "FLOP/s",
-            method="whole GPU, clock, power and length of the run not stated",
-            tolerance=0.05,
-        )
-    ],
-)
+PROBE = wgmma.sustained("wgmma_sustained_e4m3_zero", "E4M3", "zero", 1950.2e12, width=0.05, noise=0.01)

@@ -10,38 +10,5 @@ cap as the reason, far below the limit: the clock follows the activity, not the 
 """
 
 from gpuprobe.families import wgmma
-from gpuprobe.probe import Launch, Probe, Published, sm_count
 
-PROBE = Probe(
-    name="wgmma_sustained_f16_zero",
-    unit="FLOP/s",
-    quantity="throughput",
-    archs="==sm_90",
-    kernel="wgmma",
-    defines={"TYPE": ["F16"], "CHAIN": [16], "FRESH": [1]},
-    axes={"OPERANDS": ["zero"]},
-    quick={"OPERANDS": []},
-    launch=Launch(grid=sm_count, block=256, iters=128000),
-    expect=wgmma.expect,
-    estimate=wgmma.throughput,
-    bound=wgmma.bound,
-    check=wgmma.check,
-    prologue=True,
-    rounds=8,
-    width=0.05,
-    out_words=1 << 18,
-    noise={"throughput": 0.01},
-    covers=(4, 47, 49),
-    published=[
-        Published(
-            "h100-sxm",
-            976.4e12,
-            "Johnsonms/NVIDIA-Hopper-Benchmark, reproduction/H100-dapperdingo/raw",
-            {"OPERANDS": "zero"},
-            "throughput",
-            "FLOP/s",
-            method="whole GPU, clock, power and length of the run not stated",
-            tolerance=0.05,
-        )
-    ],
-)
+PROBE = wgmma.sustained("wgmma_sustained_f16_zero", "F16", "zero", 976.4e12, width=0.05, noise=0.01)
