@@ -6,6 +6,7 @@ from typing import Any
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.trace.breakdown import breakdown
+from gpuprobe.trace.collectives import collective_table
 from gpuprobe.trace.copies import copy_table
 from gpuprobe.trace.critical import critical_path
 from gpuprobe.trace.energy import energy
@@ -42,6 +43,7 @@ def analyze(trace: Trace, top: int = TOP_NAMES) -> dict[str, Any]:
     document["skip"] = skip(trace, launches, floor)
     document["queue"] = queue_table(trace, launches)
     document["copies"] = copy_table(trace)
+    document["collectives"] = collective_table(trace)
     document["fusion"] = fusion(trace, launches)
     document["critical_path"] = critical_path(trace, launches, floor)
     document["roofline"] = roofline(trace, launches)
@@ -83,6 +85,8 @@ def _remarks(trace: Trace, document: dict[str, Any]) -> list[str]:
         remarks.append(
             f"{orphans} GPU events have no launch call in the file (launched before the window): left out of delays"
         )
+    if backwards := int((trace.gpu.dur < 0).sum()):
+        remarks.append(f"{backwards} GPU events end before they begin: sums and unions around them mean nothing")
     if not document["exact"]["steps"]:
         remarks.append("no profiler steps in the file: nothing is said per step")
     if document["skip"]["il_ns"] is None:

@@ -121,8 +121,8 @@ def _one(text: bytes) -> tuple[int, bool]:
     """One text by Decimal: (nanoseconds, whether it is a number within the limits)."""
     try:
         value = Decimal(text.decode("ascii").strip('" \t\r\n'))
-        if not value.is_finite() or abs(value) > _LIMIT_US:
-            return 0, False
+        if not value.is_finite() or (value and value.adjusted() > _DIGITS_THAT_FIT) or abs(value) > _LIMIT_US:
+            return 0, False  # what overflows Decimal's own exponents raises in arithmetic, so its size is asked first
         return int((value * 1000).to_integral_value()), True
     except (InvalidOperation, UnicodeDecodeError):
         return 0, False

@@ -58,7 +58,9 @@ def step_rows(trace: Trace) -> NDArray[np.intp]:
     ranges = trace.ranges
     named = trace.text_mask(lambda text: text.startswith("ProfilerStep"))[ranges.name]
     rows = np.flatnonzero(named & (ranges.kind != RangeKind.GPU_ANNOTATION))
-    keys = [(int(ranges.start[row]), int(ranges.end[row]), trace.texts[ranges.name[row]], row) for row in rows.tolist()]
+    start = ranges.start[rows]
+    texts = [trace.texts[name] for name in ranges.name[rows].tolist()]
+    keys = zip(start.tolist(), (start + ranges.dur[rows]).tolist(), texts, rows.tolist(), strict=True)
     return np.array([row for *_, row in sorted(keys)], np.intp)
 
 
@@ -176,10 +178,10 @@ def first_parents(trace: Trace) -> NDArray[np.intp]:
 
 def _outermost(start: I64, end: I64) -> NDArray[np.bool_]:
     """Which of the ranges (sorted by start, longest first) begin at or after the end of the last outermost one."""
-    reach = np.append(-1, np.maximum.accumulate(end)[:-1])
+    reach = np.append(-1, np.maximum(np.maximum.accumulate(end)[:-1], -1))
     outer = start >= reach
     outer_reach = np.append(-1, np.maximum.accumulate(np.where(outer, end, -1))[:-1])
-    if np.array_equal(np.maximum(reach, -1), outer_reach):
+    if np.array_equal(reach, outer_reach):
         return outer
     outer[:] = False  # ranges that overlap without nesting: one outermost range after the other
     row, last = int(np.searchsorted(start, -1)), -1

@@ -16,6 +16,8 @@ from gpuprobe.trace.json_events import CHUNK, EventStream, Outline
 from gpuprobe.trace.kineto_columns import RANGES, Half, KinetoColumns
 from gpuprobe.trace.kineto_schema import NUMBER_EVENTS, TEXT_EVENTS, Named, tolerant
 from gpuprobe.trace.model import RangeKind, Trace
+from gpuprobe.trace.scan.library import scanner_library
+from gpuprobe.trace.scan.pieces import NativePieces
 from gpuprobe.trace.source import ByteSource
 
 _KEPT = (
@@ -55,6 +57,8 @@ class _Reader:
         self._as_text = False
         self._odd: list[Any] = []
         self._stream = EventStream(source, self._take, self._take_odd, chunk)
+        library = scanner_library(source.likely_size)
+        self._native = None if library is None else NativePieces(library, self._columns)
 
     def read(self, name: str) -> Trace:
         """The whole trace."""
@@ -80,6 +84,8 @@ class _Reader:
     def _take(self, text: Any) -> int:
         """Decode a JSON array of events into the columns and count them; bad UTF-8 becomes replacement characters."""
         self._flush_odd()
+        if self._native is not None and (count := self._native.take(text)) is not None:
+            return count
         try:
             return self._take_utf8(text)
         except UnicodeDecodeError:

@@ -6,15 +6,16 @@ Written for speed where it is called a million times: plain comprehensions over 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuprobe.trace.build import Builder
 from gpuprobe.trace.clock import exact_ns, text_ns
-from gpuprobe.trace.kineto_schema import Begin, Complete, CompleteText, Counter, End, Named, Unread, tag_of
+from gpuprobe.trace.kineto_schema import Begin, Complete, CompleteText, Counter, End, Named, Unread, tag_of, whole_of
 from gpuprobe.trace.model import I64, CallKind, GpuKind, RangeKind
 
 GPU = {
@@ -35,6 +36,7 @@ RANGES = {
 UNTIMED = -(1 << 63)
 """The duration of an event whose start is no number."""
 _CLASS_AND_CATEGORY = attrgetter("__class__", "cat")
+_KEPT_APART = (Begin, End, Counter, Named)
 _SEPARATOR = b"\0"  # raw JSON holds no control character
 
 
@@ -105,10 +107,10 @@ class KinetoColumns:
         self.untimed = 0
         self.named: list[Named] = []
         self.halves: list[Half] = []
-        self._categories = _Categories(builder)
-        self._config = _JsonTexts(builder, "grid", "block", "registers", "shared")
-        self._shapes = _JsonTexts(builder, "dims", "types", "strides", "values")
-        self._detail = _JsonTexts(builder, "collective", "in_elements", "out_elements", "dtype", "group_size", "group")
+        self.categories = _Categories(builder)
+        self.config = _JsonTexts(builder, "grid", "block", "registers", "shared")
+        self.shapes = _JsonTexts(builder, "dims", "types", "strides", "values")
+        self.detail = _JsonTexts(builder, "collective", "in_elements", "out_elements", "dtype", "group_size", "group")
         self._fill: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
             "gpu": self._gpu,
             "calls": self._calls,
@@ -133,7 +135,7 @@ class KinetoColumns:
 
     def by_ph_cat(self) -> dict[str, int]:
         """Events by phase and category as ``X/kernel``, most frequent first."""
-        categories = zip(self._categories, self._categories.counts, strict=True)
+        categories = zip(self.categories, self.categories.counts, strict=True)
         counts: Tally[str] = Tally({f"X/{cat}": count for cat, count in categories})
         for (ph, cat), count in self.counts.items():
             counts[f"{ph}/{cat}"] += count
@@ -149,28 +151,42 @@ class KinetoColumns:
         dur, good_dur = text_ns(durations)
         return start, np.where(good_start, np.where(good_dur, dur, 0), UNTIMED)
 
-    def _distribute(self, events: list[Any], start: I64, dur: I64) -> None:
-        """Complete events to their tables, each in the order of the file."""
-        categories = self._categories
-        codes = np.fromiter(map(categories.__getitem__, map(attrgetter("cat"), events)), np.intp, len(events))
+    def by_target(self, codes: NDArray[Any]) -> Iterator[tuple[str, NDArray[np.intp]]]:
+        """Count complete events by the codes of their categories; (target, rows) for each target that has some."""
+        categories = self.categories
         for code, count in enumerate(np.bincount(codes).tolist()):
             categories.counts[code] += count
-        timed = dur != UNTIMED
-        self.untimed += int((~timed).sum())
         target_of = np.array([self._targets.index(target) for target in categories.targets])[codes]
         for index, target in enumerate(self._targets):
-            rows = np.flatnonzero((target_of == index) & timed)
+            rows = np.flatnonzero(target_of == index)
+            if len(rows):
+                yield target, rows
+
+    def of_category(self, target: str, codes: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The columns of a target that follow from the category alone."""
+        columns = {} if target == "syncs" else {"kind": np.array(self.categories.kinds)[codes]}
+        if target in ("operators", "ranges"):
+            columns["category"] = np.array(self.categories.texts)[codes]
+        return columns
+
+    def append(self, target: str, columns: Mapping[str, Any]) -> None:
+        """Rows of a target to its table."""
+        self.builder.add("ranges" if target == "operators" else target, columns)
+
+    def _distribute(self, events: list[Any], start: I64, dur: I64) -> None:
+        """Complete events to their tables, each in the order of the file."""
+        codes = np.fromiter(map(self.categories.__getitem__, map(attrgetter("cat"), events)), np.intp, len(events))
+        timed = dur != UNTIMED
+        self.untimed += int((~timed).sum())
+        texts = self.builder.texts
+        for target, all_rows in self.by_target(codes):
+            rows = all_rows[timed[all_rows]]
             if not len(rows):
                 continue
             chosen = [events[row] for row in rows.tolist()]
-            texts = self.builder.texts
             columns = {"start": start[rows], "dur": dur[rows], "name": [texts[event.name] for event in chosen]}
-            if target != "syncs":
-                columns["kind"] = np.array(categories.kinds)[codes[rows]]
-            if target in ("operators", "ranges"):
-                columns["category"] = np.array(categories.texts)[codes[rows]]
-            table = "ranges" if target == "operators" else target
-            self.builder.add(table, {**columns, **self._fill[target](chosen)})
+            columns |= self.of_category(target, codes[rows])
+            self.append(target, columns | self._fill[target](chosen))
 
     def _gpu(self, events: list[Any]) -> dict[str, Any]:
         lanes, args = self.builder.lanes, [event.args for event in events]
@@ -178,11 +194,9 @@ class KinetoColumns:
             "lane": [lanes[event.pid, event.tid, event.args.device, event.args.stream] for event in events],
             "correlation": [a.correlation for a in args],
             "external": [a.external for a in args],
-            "config": _texts(
-                self._config, [(a.grid, a.block, a.registers, a.shared) if a.grid else None for a in args]
-            ),
-            "detail": _texts(self._detail, [_collective(a) if a.in_elements else None for a in args]),
-            "bytes": [a.bytes for a in args],
+            "config": _texts(self.config, [(a.grid, a.block, a.registers, a.shared) if a.grid else None for a in args]),
+            "detail": _texts(self.detail, [_collective(a) if a.in_elements else None for a in args]),
+            "bytes": [a.bytes if type(a.bytes) is int else _bytes(a.bytes) for a in args],
             "graph": [a.graph for a in args],
             "node": [a.node for a in args],
         }
@@ -201,7 +215,7 @@ class KinetoColumns:
         return {
             **self._ranges(events),
             "external": [a.external for a in args],
-            "args": _texts(self._shapes, shapes),
+            "args": _texts(self.shapes, shapes),
         }
 
     def _ranges(self, events: list[Any]) -> dict[str, Any]:
@@ -223,13 +237,21 @@ class KinetoColumns:
     def _apart(self, events: list[Any]) -> None:
         """Everything that is no complete event: counted, and the few kinds that matter kept."""
         tally = Tally(map(_CLASS_AND_CATEGORY, events))
-        present = {kind for kind, _ in tally}
-        if Unread in present:  # its events carry their phase themselves
+        if any(kind is Unread for kind, _ in tally):  # its events carry their phase themselves
             self.counts.update((event.ph, event.cat) for event in events if type(event) is Unread)
-        self.counts.update({(tag_of(kind), cat): count for (kind, cat), count in tally.items() if kind is not Unread})
-        for kind, keep in ((Begin, self._halves), (End, self._halves), (Counter, self._samples), (Named, self._name)):
-            if kind in present:
-                keep([event for event in events if type(event) is kind])
+        self.count_apart({(tag_of(kind), cat): count for (kind, cat), count in tally.items() if kind is not Unread})
+        if any(kind in _KEPT_APART for kind, _ in tally):
+            self.keep_apart(events)
+
+    def count_apart(self, counts: Mapping[tuple[str | None, str | None], int]) -> None:
+        """Count events that are not complete, by phase and category."""
+        self.counts.update(counts)
+
+    def keep_apart(self, events: Sequence[Any]) -> None:
+        """Keep what matters of events that are not complete."""
+        for kinds, keep in (((Begin, End), self._halves), ((Counter,), self._samples), ((Named,), self._name)):
+            if chosen := [event for event in events if type(event) in kinds]:
+                keep(chosen)
 
     def _name(self, events: Sequence[Any]) -> None:
         self.named += events
@@ -257,6 +279,12 @@ class KinetoColumns:
         if rows:
             columns = zip(*rows, strict=True)
             self.builder.add("samples", dict(zip(("start", "name", "lane", "value"), columns, strict=True)))
+
+
+def _bytes(text: str) -> int:
+    """Bytes that AMD's traces write as text; -1 where it is no number."""
+    number = whole_of(text)
+    return -1 if number is None else number
 
 
 def _collective(args: Any) -> tuple[Any, ...]:

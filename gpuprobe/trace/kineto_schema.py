@@ -24,7 +24,7 @@ class Args(Struct, frozen=True, gc=False):
     external: Whole = msgspec.field(default=0, name="External id")
     device: Label = None
     stream: Label = None
-    bytes: Whole = -1
+    bytes: Whole | str = -1
     grid: Raw = Raw()
     block: Raw = Raw()
     registers: Raw = msgspec.field(default=Raw(), name="registers per thread")
@@ -134,6 +134,17 @@ _WHOLE_ARGS = {item.encode_name: item.name for item in msgspec.structs.fields(Ar
 _RAW_ARGS = {item.encode_name: item.name for item in msgspec.structs.fields(Args) if item.type is Raw}
 
 
+def whole_of(value: Any) -> int | None:
+    """The integer that a number or its text says, within 62 bits; None where it says none."""
+    if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
+        return None
+    try:
+        number = int(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) <= 2**62 else None
+
+
 def tag_of(kind: type[Struct]) -> str:
     """The ``ph`` of the events of a class."""
     return str(kind.__struct_config__.tag)
@@ -176,7 +187,7 @@ def _arguments(document: Mapping[str, Any]) -> Args:
             found[_RAW_ARGS[key]] = Raw(json.dumps(value, default=float).encode())
         elif key in ("device", "stream"):
             found[key] = _label(value)
-        elif key in _WHOLE_ARGS and (number := _whole(value)) is not None:
+        elif key in _WHOLE_ARGS and (number := whole_of(value)) is not None:
             found[_WHOLE_ARGS[key]] = number
     return Args(**found)
 
@@ -186,19 +197,8 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value).encode("utf-8", "replace").decode()
 
 
-def _whole(value: Any) -> int | None:
-    """The integer that a number or its text says, within 62 bits."""
-    if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
-        return None
-    try:
-        number = int(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) <= 2**62 else None
-
-
 def _label(value: Any) -> int | str | None:
-    whole = None if isinstance(value, str) else _whole(value)
+    whole = None if isinstance(value, str) else whole_of(value)
     return whole if whole is not None else _text(value)
 
 

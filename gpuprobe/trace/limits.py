@@ -9,7 +9,8 @@ from typing import Any
 from gpuprobe import arch, device, recordings
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.profile_of_run import profile_of
-from gpuprobe.record import DeviceSpec, read_run
+from gpuprobe.record import DeviceSpec
+from gpuprobe.run_files import read_run
 from gpuprobe.trace.model import Trace
 
 _STATED = {

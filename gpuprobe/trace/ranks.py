@@ -60,7 +60,8 @@ def rank_report(ranks: Sequence[Rank]) -> dict[str, Any]:
         durations = np.stack([rank.collectives[name][1][:count] for rank in ranks])
         waits = durations - durations.min(axis=0)
         waiting += waits.sum(axis=1)
-        last += np.bincount(durations.argmin(axis=0), minlength=len(ranks))
+        apart = waits.any(axis=0)  # where all waited alike, none came last
+        last += np.bincount(durations.argmin(axis=0)[apart], minlength=len(ranks))
         rows.append({"name": name, "count": count, "shortest_ns": int(durations.min(axis=0).sum())})
         rows[-1]["waiting_ns"] = dict(zip(labels, waits.sum(axis=1).tolist(), strict=True))
     return {

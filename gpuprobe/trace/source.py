@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,8 @@ from gpuprobe.errors import Exit, GpuprobeError
 
 GZIP_MAGIC = b"\x1f\x8b"
 _COMPRESSED_BLOCK = 1 << 18
+_LIKELY_RATIO = 12
+"""Uncompressed bytes for each compressed byte of a Kineto trace."""
 
 
 class ByteSource:
@@ -38,6 +41,12 @@ class ByteSource:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    @property
+    def likely_size(self) -> int:
+        """About how many bytes the file holds, uncompressed."""
+        size = os.fstat(self._file.fileno()).st_size
+        return _LIKELY_RATIO * size if self._compressed else size
 
     @property
     def sha256(self) -> str:

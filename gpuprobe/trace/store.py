@@ -21,7 +21,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.record import write_atomically
+from gpuprobe.files import write_atomically
 from gpuprobe.trace.clock import LIMIT_NS
 from gpuprobe.trace.columns import MOST_DEFLATED, decode_column, encode_column, encode_data_column
 from gpuprobe.trace.model import (
