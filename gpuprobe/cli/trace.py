@@ -119,9 +119,14 @@ def _batches(text: str, count: int) -> list[float]:
 @command.command("sweep")
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @json_option
-def sweep_command(files: tuple[Path, ...], as_json: bool) -> None:
+@output_option
+def sweep_command(files: tuple[Path, ...], as_json: bool, output: Path | None) -> None:
     """Say at which batch a workload turns from CPU- to GPU-bound, from the files of: gpuprobe workload."""
     report = sweep_of(list(files))
+    if output is not None:
+        points = [point for series in report["sweeps"] for point in series["points"]]
+        columns = list(points[0]) if points else []
+        write_output(output, report, columns, [[str(point[key]) for key in columns] for point in points])
     if as_json:
         emit_json(report)
     else:
@@ -155,10 +160,11 @@ def show_sweep(report: dict[str, Any]) -> None:
 @output_option
 def diff_command(a: Path, b: Path, top: int, as_json: bool, output: Path | None) -> None:
     """Compare two traces by kernel, operator, phase and API call."""
+    from gpuprobe.trace.analyze import SCHEMA
     from gpuprobe.trace.diff import GROUPS, diff
     from gpuprobe.trace.read import read_trace
 
-    document = diff(read_trace(a), read_trace(b))
+    document = {"schema": SCHEMA, **diff(read_trace(a), read_trace(b))}
     columns = ("name", "count_a", "count_b", "sum_a_ns", "sum_b_ns", "change_ns", "ratio", "verdict")
     if output is not None:
         rows = [["" if row[key] is None else str(row[key]) for key in columns] for row in document["kernels"]]
@@ -182,23 +188,44 @@ def diff_command(a: Path, b: Path, top: int, as_json: bool, output: Path | None)
 @click.option("--seconds", type=click.FloatRange(0.001), help="Record so long from the first CUDA call on.")
 @click.option(
     "--calls",
-    type=click.Choice(["launch", "all"]),
+    type=click.Choice(["none", "launch", "all"]),
     default="launch",
     show_default=True,
-    help="Record calls that launch, move, wait or allocate, or all of them.",
+    help="Record calls that launch, move, wait or allocate, all of them, or none.",
+)
+@click.option(
+    "--graphs",
+    type=click.Choice(["nodes", "whole"]),
+    default="nodes",
+    show_default=True,
+    help="Record the kernels in CUDA graphs, or each launch of a graph as one (much cheaper).",
+)
+@click.option(
+    "--sample", metavar="ON:OFF", help="Record windows of ON milliseconds with pauses of OFF on average, and estimate."
+)
+@click.option(
+    "--capture",
+    type=click.Choice(["all", "profiler-api"]),
+    default="all",
+    show_default=True,
+    help="Record everything, or between cudaProfilerStart and cudaProfilerStop.",
 )
 @click.option("--syncs", is_flag=True, help="Record which stream or event each wait was for (costs every launch).")
 @click.option("--torch-ops", is_flag=True, help="Record torch's operators with shapes too (costs some us each).")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def record_command(output: Path, phase: str | None, steps: str | None, command: tuple[str, ...], **how: Any) -> int:
+def record_command(
+    output: Path, phase: str | None, steps: str | None, sample: str | None, command: tuple[str, ...], **how: Any
+) -> int:
     """Run COMMAND, any CUDA program, and record what it does on the GPU.
 
     Children are recorded too; ranks of a job get a file each. Exits with COMMAND's own exit status.
     """
     from gpuprobe.trace.record.runner import Order, record
-    from gpuprobe.trace.record.window import parse_window
+    from gpuprobe.trace.record.window import parse_sample, parse_window
 
-    recording = record(Order(command, output, parse_window(phase, steps), **how))
+    if sample is not None and how["capture"] != "all":
+        raise GpuprobeError("--sample and --capture profiler-api both choose what to record", "use one of them")
+    recording = record(Order(command, output, parse_window(phase, steps), sample=parse_sample(sample), **how))
     for line in recording.notes:
         note(line)
     for path, trace in zip(recording.files, recording.traces, strict=True):

@@ -71,13 +71,16 @@ def _record(points: list[Point], folder: Path, steps: int, seconds: float, torch
         recording = record(Order(program, Path(temporary) / "all.gptrace", torch_ops=torch_ops))
         for line in recording.notes:
             note(line)
-        if recording.status or not results.is_file() or not recording.traces:
+        if not results.is_file() or not recording.traces:
             return [], recording.status
         done = json.loads(results.read_text())
+    for failure in done["failed"]:
+        note(f"no trace of a point: {failure['problem']}")
     described = [{**point, "dtype": done["dtype"]} for point in done["points"]]
+    names = {point.name: point.file for point in points}
     files = []
-    for point, part in zip(points, split(recording.traces[0], described), strict=True):
-        path = folder / f"{point.file}.gptrace"
+    for point, part in zip(described, split(recording.traces[0], described), strict=True):
+        path = folder / f"{names[point['name']]}.gptrace"
         write_trace(replace(part, meta={**part.meta, "source": {**part.meta["source"], "file": path.name}}), path)
         note(f"{path}: {len(part.gpu.start)} GPU events")
         files.append(path)

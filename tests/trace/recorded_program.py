@@ -23,6 +23,21 @@ def main(what, launches):
         assert os.wait()[1] == 0
         return 0
     cuda = initialise_cuda()
+    if what == "profiler":
+        for begins in (1, 0, 1, 0):
+            cuda.fake_run(launches)
+            cuda.fake_profiler(begins)
+            time.sleep(0.01)
+        return 5
+    if what == "graph":
+        cuda.fake_graph()
+        return 5
+    if what == "sample":
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            cuda.fake_run(launches)
+            time.sleep(0.002)
+        return 5
     cuda.fake_run(launches)
     if what == "kill":
         time.sleep(0.5)  # more than the recorder's flush period

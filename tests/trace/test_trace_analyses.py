@@ -206,6 +206,21 @@ def test_verdict_and_remarks(tmp_path: Path) -> None:
     assert document["vendor"] == "amd" and any("AMD" in line for line in document["warnings"])
 
 
+def test_collectives_and_their_bandwidth(tmp_path: Path) -> None:
+    words = {"Collective name": "allreduce", "dtype": "BFloat16", "Group size": 4, "In msg nelems": 500_000}
+    gather = {**words, "Collective name": "_allgather_base", "Out msg nelems": 2_000_000}
+    odd = {**words, "dtype": "strange", "Group size": "x", "In msg nelems": [1]}
+    events = [kernel("ncclDevKernel_AllReduce", 100 * index, dur, **words) for index, dur in enumerate((10, 40, 20))]
+    events += [kernel("ncclDevKernel_AllGather", 1000, 40, **gather), kernel("ncclDevKernel_Send", 2000, 0, **odd)]
+    reduce, gathered, last = analysed(tmp_path, [*events, kernel("gemm", 3000, 5, **words)])["collectives"]
+    assert (reduce["count"], reduce["bytes"], reduce["sum_ns"]) == (3, 1_000_000, 70_000)
+    assert reduce["best_algorithm_bytes_per_s"] == pytest.approx(1e11)
+    assert reduce["best_bus_bytes_per_s"] == pytest.approx(1.5e11)
+    assert reduce["median_bus_bytes_per_s"] == pytest.approx(0.75e11)
+    assert (gathered["bytes"], gathered["best_bus_bytes_per_s"]) == (4_000_000, pytest.approx(0.75e11))
+    assert (last["bytes"], last["ranks"], last["best_bus_bytes_per_s"]) == (None, None, None)
+
+
 def test_turning_point_of_a_sweep() -> None:
     sweep = turning_point([1, 2, 4, 8, 16, 32], [11, 10, 10.5, 12, 40, 90])
     assert (sweep["turns_at"], sweep["flat_until"], sweep["flat_ns"]) == (16, 8, 10)
@@ -240,6 +255,13 @@ def test_two_files_of_one_rank_are_told_apart(tmp_path: Path) -> None:
     report = ranks(tmp_path, 0, 0)
     assert [row["rank"] for row in report["ranks"]] == ["0 (file 1)", "0 (file 2)"]
     assert any("rank 0" in line for line in report["warnings"])
+    assert report["straggler"] is None  # all waited alike
+    assert [row["came_last"] for row in report["ranks"]] == [0, 0]
+
+
+def test_events_that_end_before_they_begin_are_told(tmp_path: Path) -> None:
+    document = analyze(trace_of(tmp_path, [kernel("a", 10, -3), kernel("b", 20, 5)]))
+    assert any("1 GPU events end before they begin" in line for line in document["warnings"])
 
 
 def stepped(scale: float) -> list[Event]:

@@ -147,6 +147,11 @@ def test_wrong_types_count_as_absent(tmp_path: Path) -> None:
     assert any("1 events without a usable time" in warning for warning in trace.warnings)
 
 
+@pytest.mark.parametrize(("written", "read"), [("13248", 13248), ("x", -1), (7, 7), (str(1 << 63), -1)])
+def test_amd_writes_bytes_as_text(tmp_path: Path, written: Any, read: int) -> None:
+    assert trace_of(tmp_path, [kernel("Memcpy", 1, 2, cat="gpu_memcpy", bytes=written)]).gpu.bytes.tolist() == [read]
+
+
 def test_begin_and_end_events_become_ranges(tmp_path: Path) -> None:
     half = {"cat": "cpu_op", "pid": 1, "tid": 2}
     events = [

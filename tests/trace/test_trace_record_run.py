@@ -1,7 +1,6 @@
 """The native recorder inside a running program, with a stand-in for CUPTI: no GPU, no driver."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,32 +18,9 @@ from gpuprobe.trace.store import read_gptrace
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The recorder and the stand-in, built once."""
-    try:
-        compiler, headers = find_compiler(), find_headers()
-    except GpuprobeError as error:
-        pytest.skip(error.message)
-    folder = tmp_path_factory.mktemp("built")
-    fake = folder / "fake_cupti.so"
-    include = [f"-I{path}" for path in headers.folders]
-    source = HERE / "native" / "fake_cupti.cpp"
-    subprocess.run([compiler, "-std=c++17", "-fPIC", "-shared", *include, str(source), "-o", str(fake)], check=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GPUPROBE_CACHE", str(folder))
-        recorder = recorder_library().library
-        assert recorder_library().library == recorder
-    return recorder, fake
-
-
 @pytest.fixture
-def run(built, tmp_path, monkeypatch):
+def run(fake_cupti, tmp_path):
     """Record the test program: (what it does, launches, options) → Recording."""
-    for name in ("CUDA_INJECTION64_PATH", "NVTX_INJECTION64_PATH", "RANK", "WORLD_SIZE", "FAKE_BUSY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GPUPROBE_RECORDER", str(built[0]))
-    monkeypatch.setenv("GPUPROBE_CUPTI", str(built[1]))
     program = (sys.executable, str(HERE / "recorded_program.py"))
 
     def start(what, launches, **options):
@@ -106,6 +82,49 @@ def test_recording_ends_after_the_seconds_and_the_program_goes_on(run):
     assert kernels(trace) == 25
 
 
+def test_windows_of_the_profiler_api_are_all_that_is_recorded(run):
+    (trace,) = run("profiler", 10, capture="profiler-api").traces
+    assert kernels(trace) == len(trace.calls.start) == 20
+    told = trace.meta["windows"]
+    assert told["count"] == 2
+    assert 2e7 < told["recorded_ns"] < told["span_ns"]
+    assert "estimates" not in told
+    assert trace.gpu.start.max() <= told["recorded_ns"] + 10_000
+    assert "2 windows hold" in trace.warnings[0]
+
+
+def test_a_program_that_never_starts_the_profiler_is_told(run):
+    (trace,) = run("plain", 10, capture="profiler-api").traces
+    assert kernels(trace) == 0
+    assert "never called cudaProfilerStart" in trace.warnings[0]
+
+
+def test_samples_record_a_part_and_estimate_the_whole(run):
+    (trace,) = run("sample", 5, sample=(20, 20)).traces
+    told = trace.meta["windows"]
+    assert told["count"] >= 5
+    assert 0 < kernels(trace) == len(trace.calls.start)
+    kernel_count = told["estimates"]["kernels"]["count"]
+    assert kernel_count[0] == pytest.approx(kernels(trace) * told["span_ns"] / told["recorded_ns"])
+    assert kernel_count[1] <= kernel_count[0] <= kernel_count[2]
+    assert set(told["estimates"]["by_name"]) == {"plain", "square(float*, int)"}
+    assert set(trace.gpu.dur.tolist()) == {1000, 2000, 3000}
+
+
+def test_calls_can_be_left_out(run):
+    (trace,) = run("plain", 10, calls="none").traces
+    assert (kernels(trace), len(trace.calls.start)) == (10, 0)
+
+
+def test_graphs_are_nodes_or_whole(run):
+    (nodes,) = run("graph", 0).traces
+    assert nodes.gpu.node.tolist() == [1, 2]
+    (whole,) = run("graph", 0, graphs="whole").traces
+    assert [whole.texts[name] for name in whole.gpu.name] == ["CUDA graph"]
+    assert (whole.gpu.dur.tolist(), whole.gpu.graph.tolist(), whole.gpu.node.tolist()) == ([5000], [3], [0])
+    assert any("recorded whole" in warning for warning in whole.warnings)
+
+
 def test_steps_are_cut_out(run):
     (trace,) = run("wait", 10, window=parse_window(None, "1:2")).traces
     assert kernels(trace) == len(trace.calls.start) == 10
@@ -113,11 +132,12 @@ def test_steps_are_cut_out(run):
 
 
 def test_another_cupti_client_is_named_and_the_program_runs_on(run, monkeypatch, tmp_path):
-    monkeypatch.setenv("FAKE_BUSY", "1")
+    monkeypatch.setenv("FAKE_BUSY", "CUPTI for Proton")
     recording = run("plain", 10)
     assert recording.status == 5
     assert recording.files == ()
     assert "another CUPTI client" in recording.notes[-2]
+    assert "held by CUPTI for Proton" in recording.notes[-2]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,41 +233,3 @@ def test_a_wheel_that_brings_the_recorder_needs_no_compiler(tmp_path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "recorder.so").write_bytes(b"built")
     assert recorder_library().library == tmp_path / "recorder.so"
-
-
-FAKE_TORCH = """
-import ctypes, json, os
-from types import SimpleNamespace as N
-class profile:
-    def __init__(self, activities, record_shapes): pass
-    def __enter__(self): print("profiling")
-    def __exit__(self, *_): pass
-    def export_chrome_trace(self, path):
-        event = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 1.5, "dur": 2,
-                 "args": {"device": 0, "stream": 7, "correlation": 1}}
-        json.dump({"schemaVersion": 1, "traceEvents": [event]}, open(path, "w"))
-queued = []
-cuda = N(_lazy_call=queued.append)
-profiler = N(profile=profile, ProfilerActivity=N(CPU=0, CUDA=1))
-def init():
-    ctypes.CDLL(os.environ["CUDA_INJECTION64_PATH"]).InitializeInjection()
-    for start in queued: start()
-"""
-
-
-@pytest.mark.parametrize("busy", [True, False])
-def test_torch_profiler_records_where_cupti_refuses(run, tmp_path, monkeypatch, busy):
-    (tmp_path / "torch").mkdir()
-    (tmp_path / "torch" / "__init__.py").write_text(FAKE_TORCH)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    if busy:
-        monkeypatch.setenv("FAKE_BUSY", "1")
-    recording = record(Order((sys.executable, "-c", "import torch; torch.init()"), tmp_path / "out.gptrace"))
-    assert recording.status == 0
-    (trace,) = recording.traces
-    if busy:
-        assert kernels(read_gptrace(tmp_path / "out.gptrace")) == 1
-        assert "torch.profiler recorded instead" in recording.notes[-1]
-        assert "another CUPTI client" in " ".join(recording.notes)
-    else:
-        assert trace.meta["source"]["format"] == "gpuprobe"

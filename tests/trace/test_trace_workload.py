@@ -1,14 +1,22 @@
 """Workloads: the points of a sweep, a recording cut into them, and where a sweep turns."""
 
+import json
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from synthetic_traces import call, host, kernel, trace_of
 
 from gpuprobe.cli import main
-from gpuprobe.errors import GpuprobeError
+from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.gpu.llm import __main__ as program
 from gpuprobe.gpu.llm.plan import MODELS, Point, points
 from gpuprobe.trace.analyze import analyze
 from gpuprobe.trace.flame import NO_LAUNCH, flame
 from gpuprobe.trace.launches import join_launches
+from gpuprobe.trace.record.runner import Recording
 from gpuprobe.trace.store import write_trace
 from gpuprobe.trace.sweep import point_row, split, sweep_report
 
@@ -114,6 +122,76 @@ def test_the_sweep_command_reads_the_files_of_a_workload(tmp_path, capsys):
     write_trace(trace, tmp_path / "whole.gptrace")
     assert main(["trace", "sweep", str(tmp_path / "whole.gptrace")]) == 2
     assert "which point" in capsys.readouterr().err
+
+
+class OutOfMemoryError(RuntimeError):
+    pass
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    """A stand-in with a GPU."""
+    cuda = SimpleNamespace(OutOfMemoryError=OutOfMemoryError, empty_cache=lambda: None, is_available=lambda: True)
+    fake = SimpleNamespace(cuda=cuda, manual_seed=lambda seed: None, no_grad=nullcontext)
+    monkeypatch.setattr(program, "load", lambda package: fake)
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "exit_code"),
+    [
+        (OutOfMemoryError("CUDA out of memory"), "does not fit into the GPU's memory", 3),
+        (RuntimeError("backend failed\nat line 3"), "eager failed: backend failed$", 1),
+        (RuntimeError(), "eager failed: RuntimeError$", 1),
+        (GpuprobeError("peft is missing", exit_code=Exit.MACHINE_LACKS), "peft is missing", 3),
+    ],
+)
+def test_a_point_that_fails_is_left_out_and_told(torch, monkeypatch, tmp_path, error, message, exit_code):
+    def timed(point, steps, seconds, device):
+        if point.batch == 4:
+            raise error
+        return [0.5] * steps
+
+    monkeypatch.setattr(program, "_timed", timed)
+    results = tmp_path / "results.json"
+    options = ["--batch", "1,4,16", "--steps", "2", "--results", str(results)]
+    assert program.main(["llama-tiny", *options]) == exit_code
+    written = json.loads(results.read_text())
+    assert [point["batch"] for point in written["points"]] == [1, 16]
+    assert written["points"][0]["step_s"] == [0.5, 0.5]
+    (failed,) = written["failed"]
+    assert failed["name"] == "llama-tiny decode b4 c512 eager"
+    assert re.search(message, failed["problem"])
+
+
+def test_a_workload_without_a_gpu_is_one_line(torch, capsys):
+    torch.cuda.is_available = lambda: False
+    assert program.main(["llama-tiny"]) == 3
+    assert capsys.readouterr().err.startswith("PyTorch finds no CUDA GPU here\n  hint:")
+    assert program.main(["llama-tiny", "--batch", "many"]) == 2
+
+
+def test_traces_are_written_of_the_points_that_ran(tmp_path, monkeypatch, capsys):
+    trace, described = recording(tmp_path)
+
+    def record(order):
+        results = Path(order.command[order.command.index("--results") + 1])
+        failed = [{"name": described[1]["name"], "problem": "b4 does not fit"}]
+        results.write_text(json.dumps({"dtype": "bfloat16", "points": described[::2], "failed": failed}))
+        return Recording(3, (), (trace,), ())
+
+    monkeypatch.setattr("gpuprobe.trace.record.runner.record", record)
+    folder = tmp_path / "traces"
+    options = ["--phase", "decode", "--batch", "1,4,16", "-o", str(folder)]
+    assert main(["workload", "llama-1b", *options]) == 3
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "llama-1b-decode-b1-c512-eager.gptrace",
+        "llama-1b-decode-b16-c512-eager.gptrace",
+        "sweep.json",
+    ]
+    shown = capsys.readouterr()
+    assert "no trace of a point: b4 does not fit" in shown.err
+    assert "turns GPU-bound at batch 16" in shown.out
 
 
 def test_models_are_listed_and_a_missing_one_is_wrong_use(capsys, tmp_path):

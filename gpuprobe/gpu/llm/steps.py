@@ -25,7 +25,12 @@ def step_of(model: Any, point: Point, device: str, steps: int) -> Step:
 
 
 def _compiled(model: Any, point: Point) -> Any:
-    return load("torch").compile(model, dynamic=False) if point.mode == "compile" else model
+    """The model compiled for this point's shapes, where the mode says so."""
+    if point.mode != "compile":
+        return model
+    torch = load("torch")
+    torch.compiler.reset()  # after eight shapes of one model torch would give up and run the rest eagerly
+    return torch.compile(model, dynamic=False)
 
 
 def _in_mode(step: Step, point: Point, device: str) -> Step:
@@ -48,7 +53,8 @@ def _decode(model: Any, point: Point, ids: Any, device: str, steps: int) -> Step
     fixed = point.mode != "eager"
     cache = static_cache(model, point.batch, point.context + steps + 8, device) if fixed else None
     positions = torch.arange(point.context, device=device)
-    filled = model(ids, past_key_values=cache, use_cache=True, **accepted_by(model, cache_position=positions))
+    last = accepted_by(model, cache_position=positions, logits_to_keep=1)
+    filled = model(ids, past_key_values=cache, use_cache=True, **last)
     cache = filled.past_key_values
     token = filled.logits[:, -1:].argmax(-1)
     where = accepted_by(model, cache_position=positions[-1:] + 1)
@@ -57,6 +63,8 @@ def _decode(model: Any, point: Point, ids: Any, device: str, steps: int) -> Step
     def step() -> Any:
         logits = runner(token, past_key_values=cache, use_cache=True, **where).logits
         token.copy_(logits[:, -1:].argmax(-1))
+        for position in where.values():
+            position.add_(1)
         return token
 
     return step
@@ -99,9 +107,11 @@ def _captured(step: Step, point: Point, device: str) -> Step:
     try:
         with torch.cuda.graph(graph):
             step()
+    except torch.cuda.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise GpuprobeError(
-            f"{point.name} cannot be captured in a CUDA graph: {str(error).splitlines()[0]}",
+            f"{point.name} cannot be captured in a CUDA graph: {(str(error).splitlines() or [''])[0]}",
             "use --mode eager or compile; mixtures of experts choose their experts on the host",
         ) from error
     return graph.replay  # type: ignore[no-any-return]

@@ -26,6 +26,7 @@ bool Cupti::load() {
   FUNCTION(cuptiGetCallbackName);
   FUNCTION(cuptiSubscribe);
   FUNCTION(cuptiUnsubscribe);
+  FUNCTION(cuptiEnableCallback);
   FUNCTION(cuptiSetThreadIdType);
   FUNCTION(cuptiActivityEnable);
   FUNCTION(cuptiActivityDisable);

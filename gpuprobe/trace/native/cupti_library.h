@@ -3,6 +3,7 @@
 
 #include <cupti_activity.h>
 #include <cupti_callbacks.h>
+#include <cupti_driver_cbid.h>
 #include <cupti_version.h>
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct Cupti {
   FUNCTION(cuptiGetCallbackName);
   FUNCTION(cuptiSubscribe);
   FUNCTION(cuptiUnsubscribe);
+  FUNCTION(cuptiEnableCallback);
   FUNCTION(cuptiSetThreadIdType);
   FUNCTION(cuptiActivityEnable);
   FUNCTION(cuptiActivityDisable);

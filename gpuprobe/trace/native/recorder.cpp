@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
@@ -16,11 +17,6 @@ namespace {
 
 constexpr unsigned kReadyBuffers = 8;
 constexpr int kMostExitWaitMs = 2000;
-
-uint64_t number_from_environment(const char *name, uint64_t otherwise) {
-  const char *text = getenv(name);
-  return text && *text ? strtoull(text, nullptr, 10) : otherwise;
-}
 
 std::string info_of(std::initializer_list<std::pair<const char *, std::string>> pairs) {
   std::string payload;
@@ -42,11 +38,6 @@ std::string command_line() {
   return text;
 }
 
-std::string from_environment(const char *name) {
-  const char *text = getenv(name);
-  return text ? text : "";
-}
-
 void CUPTIAPI on_request(uint8_t **buffer, size_t *size, size_t *most_records) {
   *most_records = 0;
   recorder().request(buffer, size);
@@ -54,40 +45,6 @@ void CUPTIAPI on_request(uint8_t **buffer, size_t *size, size_t *most_records) {
 
 void CUPTIAPI on_complete(CUcontext, uint32_t, uint8_t *buffer, size_t size, size_t valid) {
   recorder().complete(buffer, size, valid);
-}
-
-void CUPTIAPI on_callback(void *, CUpti_CallbackDomain, CUpti_CallbackId, const void *) {}
-
-// What a trace is made of. Every further kind costs each launch of the program: CUPTI looks for its records there.
-const CUpti_ActivityKind kKinds[] = {
-    CUPTI_ACTIVITY_KIND_DEVICE, CUPTI_ACTIVITY_KIND_CONTEXT, CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
-    CUPTI_ACTIVITY_KIND_MEMCPY, CUPTI_ACTIVITY_KIND_MEMCPY2, CUPTI_ACTIVITY_KIND_MEMSET,
-};
-
-// Who waited for what: with GPUPROBE_SYNCS=1.
-const CUpti_ActivityKind kSyncKinds[] = {CUPTI_ACTIVITY_KIND_SYNCHRONIZATION, CUPTI_ACTIVITY_KIND_CUDA_EVENT};
-
-// With GPUPROBE_CALLS=all; markers also once the program uses NVTX.
-const CUpti_ActivityKind kMoreKinds[] = {
-    CUPTI_ACTIVITY_KIND_MARKER,
-    CUPTI_ACTIVITY_KIND_OVERHEAD,
-    CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
-};
-
-// Calls that launch, move, wait, allocate or build graphs: parts of their names. The rest are queries, a dozen per
-// launch.
-const char *const kRuntimeCalls[] = {
-    "Launch", "Memcpy",    "Memset",       "MemPrefetch",      "Synchronize", "WaitEvent",    "EventRecord", "Malloc",
-    "Free",   "HostAlloc", "HostRegister", "GraphInstantiate", "GraphUpload", "BeginCapture", "EndCapture",  nullptr};
-const char *const kDriverCalls[] = {"Launch",           "Memcpy",      "Memset",     "MemPrefetch", "Synchronize",
-                                    "WaitEvent",        "EventRecord", "WriteValue", "WaitValue",   "BatchMemOp",
-                                    "GraphInstantiate", "MemAlloc",    "MemFree",    "MemCreate",   "MemMap",
-                                    "ModuleLoad",       "LibraryLoad", nullptr};
-
-bool is_wanted(const char *name, const char *const *wanted) {
-  for (; *wanted; ++wanted)
-    if (strstr(name, *wanted)) return true;
-  return false;
 }
 
 }  // namespace
@@ -98,25 +55,14 @@ Recorder &recorder() {
 }
 
 bool Recorder::start() {
-  Guard guard(lock);
   if (started_ && owner_ == getpid()) return true;
-  folder_ = from_environment("GPUPROBE_SPOOL");
-  if (folder_.empty()) return false;
-  buffer_bytes_ = number_from_environment("GPUPROBE_BUFFER_BYTES", kDefaultBufferBytes);
-  all_calls_ = from_environment("GPUPROBE_CALLS") == "all";
-  records_syncs_ = all_calls_ || from_environment("GPUPROBE_SYNCS") == "1";
-  owner_ = getpid();
-  if (!open_spool()) return false;
-  if (!cupti().load()) {
-    const char *why = dlerror();
-    return refuse(why ? why : "libcupti lacks a function of the activity API"), false;
+  {
+    Guard guard(lock);
+    if (!open()) return false;
   }
-  if (!subscribe()) return false;
-  configure();
-  write_info("");
+  cupti().cuptiActivityRegisterCallbacks(on_request, on_complete);
   started_ = true;
-  recording_ = true;
-  enable();
+  begin_recording();
   sem_init(&wake_, 0, 0);
   close_wanted_ = false;
   closed_ = false;
@@ -129,11 +75,46 @@ bool Recorder::start() {
   return true;
 }
 
+// The spool file and CUPTI; where CUPTI refuses, the file says why.
+bool Recorder::open() {
+  folder_ = from_environment("GPUPROBE_SPOOL");
+  if (folder_.empty()) return false;
+  buffer_bytes_ = number_from_environment("GPUPROBE_BUFFER_BYTES", kDefaultBufferBytes);
+  owner_ = getpid();
+  if (!open_spool()) return false;
+  if (!cupti().load()) {
+    const char *why = dlerror();
+    return refuse(why ? why : "libcupti lacks a function of the activity API"), false;
+  }
+  if (!subscribe()) return false;
+  choose();
+  configure();
+  write_info("");
+  return true;
+}
+
 bool Recorder::subscribe() {
   CUptiResult result = cupti().cuptiSubscribe(&subscriber_, on_callback, nullptr);
   if (result == CUPTI_SUCCESS) return true;
-  refuse(cupti().explain(result));
+  refuse((cupti().explain(result) + other_subscriber()).c_str());
   return false;
+}
+
+// The client that holds CUPTI, as CUPTI 13 and later name it; '' where nobody says.
+std::string Recorder::other_subscriber() {
+#if CUPTI_API_VERSION >= 130000
+  auto again = reinterpret_cast<decltype(&::cuptiSubscribe_v2)>(dlsym(cupti().library, "cuptiSubscribe_v2"));
+  char name[2 * CUPTI_OLD_SUBSCRIBER_NAME_MIN_LEN] = "";
+  CUpti_SubscriberParams params = {};
+  params.structSize = CUpti_SubscriberParams_STRUCT_SIZE;
+  params.oldSubscriberName = name;
+  params.oldSubscriberSize = sizeof name;
+  CUpti_SubscriberHandle handle = nullptr;
+  if (again && again(&handle, on_callback, nullptr, &params) == CUPTI_SUCCESS) cupti().cuptiUnsubscribe(handle);
+  name[sizeof name - 1] = '\0';
+  if (*name) return std::string(" (held by ") + name + ")";
+#endif
+  return "";
 }
 
 void Recorder::configure() {
@@ -155,79 +136,22 @@ void Recorder::configure() {
   }
 }
 
-void Recorder::enable() {
-  Cupti &c = cupti();
-  c.cuptiActivityRegisterCallbacks(on_request, on_complete);
-  if (c.enable_all_sync_records) c.enable_all_sync_records(0);
-  for (CUpti_ActivityKind kind : kKinds) enable(kind);
-  if (records_syncs_)
-    for (CUpti_ActivityKind kind : kSyncKinds) enable(kind);
-  if (all_calls_)
-    for (CUpti_ActivityKind kind : kMoreKinds) enable(kind);
-  else if (markers_wanted_)
-    enable(CUPTI_ACTIVITY_KIND_MARKER);
-  if (all_calls_ || !c.enable_runtime_api || !c.enable_driver_api) {
-    c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME);
-    c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_DRIVER);
-    return;
-  }
-  choose_calls(CUPTI_CB_DOMAIN_RUNTIME_API, kRuntimeCalls, 1);
-  choose_calls(CUPTI_CB_DOMAIN_DRIVER_API, kDriverCalls, 1);
-}
-
-void Recorder::enable(CUpti_ActivityKind kind) {
-  Cupti &c = cupti();
-  if (CUptiResult result = c.cuptiActivityEnable(kind))
-    note("not_enabled", "activity kind " + std::to_string(kind) + ": " + c.explain(result));
-}
-
-void Recorder::want_markers() {
-  markers_wanted_ = true;
-  if (recording_) cupti().cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MARKER);
-}
-
-void Recorder::choose_calls(CUpti_CallbackDomain domain, const char *const *wanted, uint8_t on) {
-  Cupti &c = cupti();
-  auto choose = domain == CUPTI_CB_DOMAIN_RUNTIME_API ? c.enable_runtime_api : c.enable_driver_api;
-  const char *name = nullptr;
-  for (uint32_t cbid = 1; cbid < 2048; ++cbid)
-    if (c.cuptiGetCallbackName(domain, cbid, &name) == CUPTI_SUCCESS && name && is_wanted(name, wanted))
-      choose(cbid, on);
-}
-
-// The capture window is over: the program goes on without CUPTI's cost.
-void Recorder::stop_recording() {
-  Cupti &c = cupti();
-  if (!recording_) return;
-  recording_ = false;
-  for (CUpti_ActivityKind kind : kKinds) c.cuptiActivityDisable(kind);
-  for (CUpti_ActivityKind kind : kSyncKinds) c.cuptiActivityDisable(kind);
-  for (CUpti_ActivityKind kind : kMoreKinds) c.cuptiActivityDisable(kind);
-  c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
-  c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_DRIVER);
-  if (c.enable_runtime_api && c.enable_driver_api && !all_calls_) {
-    choose_calls(CUPTI_CB_DOMAIN_RUNTIME_API, kRuntimeCalls, 0);
-    choose_calls(CUPTI_CB_DOMAIN_DRIVER_API, kDriverCalls, 0);
-  }
-  c.cuptiActivityFlushAll(0);
-}
-
-// Delivers finished buffers again and again, so that a kill loses a fraction of a second.
+// Delivers finished buffers again and again, so that a kill loses a fraction of a second, and keeps to the windows.
 void *Recorder::keep_flushing(void *self) {
   Recorder &me = *static_cast<Recorder *>(self);
-  const uint64_t period_ns = number_from_environment("GPUPROBE_FLUSH_MS", 200) * 1000000ull;
-  const uint64_t limit_ns = number_from_environment("GPUPROBE_MILLISECONDS", 0) * 1000000ull;
-  const uint64_t begin = now_ns(CLOCK_MONOTONIC);
+  const uint64_t period_ns = number_from_environment("GPUPROBE_FLUSH_MS", 200) * kMillisecond;
+  uint64_t flush_at = now_ns(CLOCK_MONOTONIC) + period_ns;
   while (me.started_) {
-    const uint64_t spent = now_ns(CLOCK_MONOTONIC) - begin;
-    const bool ends = limit_ns && me.recording_ && spent + period_ns > limit_ns;
-    const uint64_t until = now_ns(CLOCK_REALTIME) + (!ends ? period_ns : limit_ns > spent ? limit_ns - spent : 0);
+    const uint64_t now = now_ns(CLOCK_MONOTONIC), next = std::min(flush_at, me.next_change());
+    const uint64_t until = now_ns(CLOCK_REALTIME) + (next > now ? next - now : 0);
     const timespec due = {time_t(until / 1000000000ull), long(until % 1000000000ull)};
     sem_timedwait(&me.wake_, &due);
     if (me.close_wanted_) me.close();
     if (!me.started_) break;
-    if (limit_ns && now_ns(CLOCK_MONOTONIC) - begin >= limit_ns) me.stop_recording();
+    me.keep_to_windows(now_ns(CLOCK_MONOTONIC));
+    if (now_ns(CLOCK_MONOTONIC) < flush_at) continue;
     cupti().cuptiActivityFlushAll(0);
+    flush_at = now_ns(CLOCK_MONOTONIC) + period_ns;
   }
   return nullptr;
 }
@@ -235,6 +159,7 @@ void *Recorder::keep_flushing(void *self) {
 void Recorder::close() {
   // A forked child inherits the exit handler, but not CUPTI's thread.
   if (getpid() != owner_ || !started_.exchange(false)) return;
+  leave_window();
   cupti().cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
   {
     Guard guard(lock);
@@ -261,6 +186,7 @@ void Recorder::forked() {
   recording_ = false;
   stats_ = {};
   pthread_mutex_init(&pool_lock_, nullptr);
+  pthread_mutex_init(&window_lock_, nullptr);
 }
 
 bool Recorder::open_spool() {
@@ -278,7 +204,9 @@ void Recorder::write_info(const char *refusal) {
       {"cupti", c.path},
       {"cupti_version", std::to_string(c.version)},
       {"built_for", std::to_string(CUPTI_API_VERSION)},
-      {"calls", all_calls_ || !c.enable_runtime_api || !c.enable_driver_api ? "all" : "launch"},
+      {"calls", calls_},
+      {"graphs", whole_graphs_ ? "whole" : "nodes"},
+      {"windows", from_environment("GPUPROBE_SAMPLE").empty() ? from_environment("GPUPROBE_CAPTURE") : "sample"},
       {"rank", from_environment("RANK")},
       {"world_size", from_environment("WORLD_SIZE")},
       {"local_rank", from_environment("LOCAL_RANK")},
@@ -290,6 +218,7 @@ void Recorder::write_info(const char *refusal) {
 }
 
 void Recorder::note(const char *key, const std::string &value) {
+  Guard guard(lock);
   const std::string payload = info_of({{key, value}});
   writer_.add(spool::kInfo, 1, payload.data(), payload.size());
   writer_.flush();

@@ -32,12 +32,18 @@ inline uint64_t now_ns(clockid_t clock) {
   return uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
 }
 
+constexpr uint64_t kMillisecond = 1000000;
 constexpr size_t kDefaultBufferBytes = 256 << 10;
+
+uint64_t number_from_environment(const char *name, uint64_t otherwise);
+std::string from_environment(const char *name);
+void CUPTIAPI on_callback(void *, CUpti_CallbackDomain domain, CUpti_CallbackId id, const void *data);
 
 class Recorder {
  public:
   bool start();
-  void stop_recording();
+  void begin_window();
+  void end_window();
   void want_markers();
   void close();
   void close_by_thread();
@@ -48,11 +54,19 @@ class Recorder {
   void forked();
 
  private:
+  bool open();
   bool subscribe();
+  std::string other_subscriber();
   void configure();
-  void enable();
+  void choose();
+  void begin_recording();
   void enable(CUpti_ActivityKind kind);
-  void choose_calls(CUpti_CallbackDomain domain, const char *const *wanted, uint8_t on);
+  void switch_calls(uint8_t on);
+  void write_mark(uint64_t time, bool begins);
+  void leave_window();
+  uint64_t next_change() const;
+  void keep_to_windows(uint64_t now);
+  uint64_t pause_ns();
   bool open_spool();
   void write_info(const char *refusal);
   void note(const char *key, const std::string &value);
@@ -72,9 +86,15 @@ class Recorder {
   std::atomic<bool> close_wanted_{false};
   std::atomic<bool> closed_{false};
   std::atomic<bool> started_{false};
-  std::atomic<bool> recording_{false};
+  std::atomic<bool> recording_{false};  // inside a window
+  std::atomic<bool> finished_{false};   // no more windows
   std::atomic<bool> markers_wanted_{false};
-  bool all_calls_ = false, records_syncs_ = false;
+  pthread_mutex_t window_lock_ = PTHREAD_MUTEX_INITIALIZER;
+  std::string calls_;
+  bool records_syncs_ = false, whole_graphs_ = false;
+  std::vector<uint32_t> chosen_calls_[2];  // callback ids of the runtime and of the driver
+  uint64_t sample_on_ns_ = 0, sample_off_ns_ = 0, random_ = 0;
+  std::atomic<uint64_t> limit_at_{UINT64_MAX}, toggle_at_{UINT64_MAX};  // CLOCK_MONOTONIC
   size_t buffer_bytes_ = kDefaultBufferBytes;
   std::string folder_;
   std::atomic<uint64_t> request_ns_{0};

@@ -15,6 +15,7 @@ SAME_PLACE(CUpti_ActivityKernel9, CUpti_ActivityKernel10, channelType);
 SAME_PLACE(CUpti_ActivityMemcpy5, CUpti_ActivityMemcpy6, graphId);
 SAME_PLACE(CUpti_ActivityDevice4, CUpti_ActivityDevice5, name);
 SAME_PLACE(CUpti_ActivitySynchronization, CUpti_ActivitySynchronization2, cudaEventId);
+SAME_PLACE(CUpti_ActivityGraphTrace, CUpti_ActivityGraphTrace2, streamId);
 #endif
 #if CUPTI_API_VERSION >= 130500
 SAME_PLACE(CUpti_ActivityKernel9, CUpti_ActivityKernel13, channelType);
@@ -80,6 +81,20 @@ void Recorder::sort_record(const CUpti_Activity *record) {
                           uint32_t(k.staticSharedMemory),
                           uint32_t(k.dynamicSharedMemory),
                           uint32_t(k.channelType)});
+      return;
+    }
+    case CUPTI_ACTIVITY_KIND_GRAPH_TRACE: {
+      const auto &g = *reinterpret_cast<const CUpti_ActivityGraphTrace *>(record);
+      spool::Kernel whole = {};
+      whole.start = g.start;
+      whole.end = g.end;
+      whole.name = names_.id_of("CUDA graph");
+      whole.device = g.deviceId;
+      whole.context = g.contextId;
+      whole.stream = g.streamId;
+      whole.correlation = g.correlationId;
+      whole.graph = g.graphId;
+      kernels_.push_back(whole);
       return;
     }
     case CUPTI_ACTIVITY_KIND_MEMCPY: {

@@ -25,6 +25,7 @@ enum Kind : uint32_t {
   kDevice = 12,
   kContext = 13,
   kStats = 14,
+  kMark = 15,
 };
 
 struct Block {
@@ -83,6 +84,11 @@ struct Device {
 
 struct Context {
   uint32_t context, device;
+};
+
+// A window of recording begins (1) or ends (0); the last one may lack its end.
+struct Mark {
+  uint64_t time, begins;
 };
 
 // Cumulative, written after every delivered buffer. The three clocks are read together.

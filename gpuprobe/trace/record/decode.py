@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gpuprobe.trace.build import Builder
 from gpuprobe.trace.model import I64, CallKind, GpuKind, RangeKind, Trace
 from gpuprobe.trace.record.devices import DeviceLabels
+from gpuprobe.trace.record.observed import cut_out, windows_of
 from gpuprobe.trace.record.power import QUANTITIES, PowerLog
 from gpuprobe.trace.record.spool import Records, Spool
 from gpuprobe.trace.record.summary import Loss, describe
@@ -32,7 +33,13 @@ def decode(spools: Sequence[Spool], power: Sequence[PowerLog] = ()) -> Trace:
     _samples(builder, power, labels, spools, base)
     meta, warnings = describe(_ordered(spools), losses, labels, base)
     builder.warnings += warnings
-    return builder.finish(meta)
+    trace, windows = builder.finish(meta), windows_of(spools, base)
+    return trace if windows is None else cut_out(trace, windows, _cupti_version(spools))
+
+
+def _cupti_version(spools: Sequence[Spool]) -> int:
+    versions = [spool.info.get("cupti_version", "") for spool in spools]
+    return max((int(version) for version in versions if version.isdigit()), default=0)
 
 
 def _ordered(spools: Sequence[Spool]) -> list[Spool]:

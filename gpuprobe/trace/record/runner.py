@@ -33,9 +33,11 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 class Order:
     """What to run and how.
 
-    ``calls``: launch (those that launch, move, wait or allocate) or all. ``seconds`` count from the first CUDA call.
-    ``syncs``: synchronisation records (which stream or event a wait was for), beside the calls that wait.
-    ``torch_ops``: operators of a Python program that uses torch become ranges with their shapes.
+    ``calls``: none, launch (those that launch, move, wait or allocate) or all. ``seconds`` count from the first CUDA
+    call. ``syncs``: synchronisation records (which stream or event a wait was for), beside the calls that wait.
+    ``torch_ops``: operators of a Python program that uses torch become ranges with their shapes. ``graphs``: CUDA
+    graphs as nodes, or each launch whole. ``sample``: record windows of so many milliseconds, with pauses of so many
+    on average. ``capture``: all, or profiler-api (between cudaProfilerStart and cudaProfilerStop).
     """
 
     command: tuple[str, ...]
@@ -45,6 +47,9 @@ class Order:
     calls: str = "launch"
     torch_ops: bool = False
     syncs: bool = False
+    graphs: str = "nodes"
+    sample: tuple[int, int] | None = None
+    capture: str = "all"
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,20 @@ def _finish(folder: Path, power: Sequence[PowerLog], order: Order, status: int, 
     recorded = [spool for spool in spools if not spool.info.get("refused")]
     if not recorded and (profiled := sorted(folder.glob("*.kineto.json"))):
         files, traces = _profiled(profiled, order, seconds)
-        return Recording(
-            status, files, traces, (*notes, "torch.profiler recorded instead, from torch's first CUDA call")
-        )
+        return Recording(status, files, traces, (*notes, _instead(traces)))
     if not recorded:
         return Recording(status or Exit.CHECK_FAILED, (), (), (*notes, *_nothing(refused)))
     files, traces = write_recording(recorded, power, order, seconds)
     return Recording(status, files, traces, tuple(notes))
+
+
+def _instead(traces: Sequence[Trace]) -> str:
+    """What torch.profiler could see: nothing of the GPU where a client other than it holds CUPTI."""
+    if any(len(trace.gpu.start) for trace in traces):
+        return "torch.profiler recorded instead, from torch's first CUDA call"
+    return (
+        "torch.profiler recorded instead, and the other client kept the GPU from it too: the files hold operators alone"
+    )
 
 
 def _profiled(paths: Sequence[Path], order: Order, seconds: float) -> tuple[tuple[Path, ...], tuple[Trace, ...]]:
@@ -112,7 +124,7 @@ def environment(before: Mapping[str, str], recorder: Recorder, folder: Path, ord
     """The command's environment: the driver and NVTX load the recorder; preloading it catches ``_exit``."""
     added = {name: str(recorder.library) for name in _INJECTIONS}
     added["LD_PRELOAD"] = ":".join(filter(None, (str(recorder.library), before.get("LD_PRELOAD"))))
-    added |= {"GPUPROBE_SPOOL": str(folder), "GPUPROBE_CALLS": order.calls}
+    added |= {"GPUPROBE_SPOOL": str(folder), "GPUPROBE_CALLS": order.calls, "GPUPROBE_GRAPHS": order.graphs}
     if recorder.cupti is not None:
         added["GPUPROBE_CUPTI"] = str(recorder.cupti)
     added["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_STARTUP), before.get("PYTHONPATH"))))
@@ -120,6 +132,10 @@ def environment(before: Mapping[str, str], recorder: Recorder, folder: Path, ord
         added["GPUPROBE_SYNCS"] = "1"
     if order.torch_ops:
         added["GPUPROBE_TORCH_OPS"] = "1"
+    if order.sample is not None:
+        added["GPUPROBE_SAMPLE"] = f"{order.sample[0]}:{order.sample[1]}"
+    if order.capture != "all":
+        added["GPUPROBE_CAPTURE"] = order.capture
     if order.seconds is not None:
         added["GPUPROBE_MILLISECONDS"] = str(max(1, round(order.seconds * 1000)))
     return {**before, **added}

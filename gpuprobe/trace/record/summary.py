@@ -72,6 +72,7 @@ def _cost(spools: Sequence[Spool], losses: Sequence[Loss]) -> dict[str, Any]:
         "seconds": (_sum(spools, "callback_ns") + _sum(spools, "request_ns")) / 1e9,
         "program_thread_seconds": _sum(spools, "request_ns") / 1e9,
         "calls": sorted({spool.info.get("calls", "") for spool in spools} - {""}),
+        "graphs": sorted({spool.info.get("graphs", "") for spool in spools} - {""}),
         "cupti": sorted({spool.info.get("cupti_version", "") for spool in spools} - {""}),
         "flushed_at_exit": all(spool.closed for spool in spools),
     }
@@ -100,6 +101,8 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
             found.append(
                 f"{who} did not end by its exit handlers: what came after the recorder's last flush is missing"
             )
+        if spool.info.get("windows") == "profiler-api" and not len(spool["marks"]):
+            found.append(f"{who} never called cudaProfilerStart: nothing of it was recorded")
         if dropped := spool.stat("dropped"):
             found.append(f"{who}: CUPTI dropped {dropped} records for lack of buffers")
         if lost := spool.stat("lost_buffers"):
@@ -108,6 +111,8 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
             found.append(f"{who}: {loss.unfinished} GPU operations had not ended at the last flush and are left out")
         if loss.halves:
             found.append(f"{who}: {loss.halves} NVTX ranges lack their begin or end and are left out")
+        if spool.info.get("graphs") == "whole" and (spool["kernels"]["graph"] > 0).any():
+            found.append(f"{who}: CUDA graphs were recorded whole, without the kernels in them")
         if missing := spool.info.get("not_enabled"):
             found.append(f"{who}: CUPTI refused {missing}")
     return found

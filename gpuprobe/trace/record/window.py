@@ -56,6 +56,18 @@ def parse_window(phase: str | None, steps: str | None) -> Window:
     return Window(phase, first, last)
 
 
+def parse_sample(text: str | None) -> tuple[int, int] | None:
+    """Milliseconds of recording and of pause of the option ``--sample ON:OFF``."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,7}):(\d{1,7})", text)
+    if not found or not int(found[1]) or not int(found[2]):
+        raise GpuprobeError(
+            f"--sample takes milliseconds ON:OFF, not '{text}'", "for example: --sample 50:200 records a fifth"
+        )
+    return int(found[1]), int(found[2])
+
+
 def cut(trace: Trace, window: Window) -> Trace:
     """The part of a trace inside the window; the whole with a warning where no range matches (a recording is dear)."""
     if window.whole:

@@ -2,6 +2,7 @@
 // for.
 #include <cupti_activity.h>
 #include <cupti_callbacks.h>
+#include <cupti_driver_cbid.h>
 #include <cupti_version.h>
 #include <time.h>
 
@@ -16,14 +17,15 @@ namespace {
 std::mutex mutex;
 CUpti_BuffersCallbackRequestFunc request;
 CUpti_BuffersCallbackCompleteFunc complete;
-bool enabled[128];
+bool enabled[128], launch_call_enabled, callbacks_enabled;
+CUpti_CallbackFunc callback;
 uint8_t *buffer;
 size_t capacity, used;
 uint32_t correlation;
 
 template <typename Record>
 Record *append(CUpti_ActivityKind kind) {
-  if (!request || (!enabled[kind] && kind != CUPTI_ACTIVITY_KIND_RUNTIME)) return nullptr;
+  if (!request || !(enabled[kind] || (kind == CUPTI_ACTIVITY_KIND_RUNTIME && launch_call_enabled))) return nullptr;
   if (buffer && used + sizeof(Record) > capacity) {
     complete(nullptr, 0, buffer, capacity, used);
     buffer = nullptr;
@@ -50,6 +52,8 @@ size_t size_of(CUpti_ActivityKind kind) {
       return sizeof(CUpti_ActivityAPI);
     case CUPTI_ACTIVITY_KIND_MARKER:
       return sizeof(CUpti_ActivityMarker2);
+    case CUPTI_ACTIVITY_KIND_GRAPH_TRACE:
+      return sizeof(CUpti_ActivityGraphTrace2);
     case CUPTI_ACTIVITY_KIND_DEVICE:
       return sizeof(CUpti_ActivityDevice4);
     default:
@@ -90,14 +94,27 @@ EXPORTED CUptiResult cuptiGetCallbackName(CUpti_CallbackDomain domain, uint32_t 
                                                : "cudaGetLastError_v3020";
   return CUPTI_SUCCESS;
 }
-EXPORTED CUptiResult cuptiSubscribe(CUpti_SubscriberHandle *, CUpti_CallbackFunc, void *) {
+EXPORTED CUptiResult cuptiSubscribe(CUpti_SubscriberHandle *, CUpti_CallbackFunc function, void *) {
+  callback = function;
   return getenv("FAKE_BUSY") ? CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED : CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiSubscribe_v2(CUpti_SubscriberHandle *, CUpti_CallbackFunc, void *,
+                                       CUpti_SubscriberParams *params) {
+  if (!getenv("FAKE_BUSY")) return CUPTI_SUCCESS;
+  strncpy(params->oldSubscriberName, getenv("FAKE_BUSY"), params->oldSubscriberSize);
+  return CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED;
+}
+EXPORTED CUptiResult cuptiEnableCallback(uint32_t on, CUpti_SubscriberHandle, CUpti_CallbackDomain, CUpti_CallbackId) {
+  return callbacks_enabled = on, CUPTI_SUCCESS;
 }
 EXPORTED CUptiResult cuptiUnsubscribe(CUpti_SubscriberHandle) { return CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType) { return CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) { return enabled[kind] = true, CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) { return enabled[kind] = false, CUPTI_SUCCESS; }
-EXPORTED CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId, uint8_t) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId id, uint8_t on) {
+  if (id == 1) launch_call_enabled = on;
+  return CUPTI_SUCCESS;
+}
 EXPORTED CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId, uint8_t) { return CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute, size_t *, void *) { return CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiActivityGetNumDroppedRecords(CUcontext, uint32_t, size_t *dropped) {
@@ -139,15 +156,16 @@ EXPORTED void fake_run(int launches) {
   const uint32_t id = correlation;
   for (int i = 0; i < launches; ++i) {
     const uint64_t start = now();
-    auto *call = append<CUpti_ActivityAPI>(CUPTI_ACTIVITY_KIND_RUNTIME);
-    if (!call) return;
-    call->cbid = 1;
-    call->start = start;
-    call->end = start + 2000;
-    call->threadId = 77;
-    call->correlationId = ++correlation;
+    ++correlation;
+    if (auto *call = append<CUpti_ActivityAPI>(CUPTI_ACTIVITY_KIND_RUNTIME)) {
+      call->cbid = 1;
+      call->start = start;
+      call->end = start + 2000;
+      call->threadId = 77;
+      call->correlationId = correlation;
+    }
     auto *k = append<CUpti_ActivityKernel9>(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
-    if (!k) return;
+    if (!k) continue;
     k->start = start + 3000;
     k->end = start + 3000 + 1000 * uint64_t(1 + i % 3);
     k->streamId = 7;
@@ -160,4 +178,38 @@ EXPORTED void fake_run(int launches) {
     k->name = i % 2 ? "_Z6squarePfi" : "plain";
   }
   marker(CUPTI_ACTIVITY_FLAG_MARKER_END, id, nullptr);
+}
+
+// cudaProfilerStart (1) or cudaProfilerStop (0).
+EXPORTED void fake_profiler(int begins) {
+  CUpti_CallbackData data = {};
+  data.callbackSite = begins ? CUPTI_API_EXIT : CUPTI_API_ENTER;
+  const auto id = begins ? CUPTI_DRIVER_TRACE_CBID_cuProfilerStart : CUPTI_DRIVER_TRACE_CBID_cuProfilerStop;
+  if (callbacks_enabled) callback(nullptr, CUPTI_CB_DOMAIN_DRIVER_API, id, &data);
+}
+
+// A graph of two kernels, launched once: its kernels, or the whole where that is enabled.
+EXPORTED void fake_graph() {
+  std::lock_guard<std::mutex> guard(mutex);
+  const uint64_t start = now();
+  ++correlation;
+  if (auto *whole = append<CUpti_ActivityGraphTrace2>(CUPTI_ACTIVITY_KIND_GRAPH_TRACE)) {
+    whole->start = start;
+    whole->end = start + 5000;
+    whole->streamId = 7;
+    whole->graphId = 3;
+    whole->correlationId = correlation;
+    return;
+  }
+  for (int node = 1; node < 3; ++node) {
+    auto *k = append<CUpti_ActivityKernel9>(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
+    if (!k) return;
+    k->start = start + 2000 * uint64_t(node);
+    k->end = k->start + 1000;
+    k->streamId = 7;
+    k->graphId = 3;
+    k->graphNodeId = uint64_t(node);
+    k->correlationId = correlation;
+    k->name = "node";
+  }
 }

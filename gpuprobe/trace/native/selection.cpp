@@ -1,0 +1,202 @@
+// What is recorded, and when: activity kinds, API calls, and windows of time.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "recorder.h"
+
+namespace {
+
+// What a trace is made of. Every further kind costs each launch of the program: CUPTI looks for its records there.
+const CUpti_ActivityKind kKinds[] = {
+    CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
+    CUPTI_ACTIVITY_KIND_MEMCPY,
+    CUPTI_ACTIVITY_KIND_MEMCPY2,
+    CUPTI_ACTIVITY_KIND_MEMSET,
+};
+
+// Who waited for what: with GPUPROBE_SYNCS=1.
+const CUpti_ActivityKind kSyncKinds[] = {CUPTI_ACTIVITY_KIND_SYNCHRONIZATION, CUPTI_ACTIVITY_KIND_CUDA_EVENT};
+
+// With GPUPROBE_CALLS=all.
+const CUpti_ActivityKind kMoreKinds[] = {CUPTI_ACTIVITY_KIND_OVERHEAD, CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION};
+
+// Calls that launch, move, wait, allocate or build graphs: parts of their names. The rest are queries, a dozen per
+// launch.
+const char *const kRuntimeCalls[] = {
+    "Launch", "Memcpy",    "Memset",       "MemPrefetch",      "Synchronize", "WaitEvent",    "EventRecord", "Malloc",
+    "Free",   "HostAlloc", "HostRegister", "GraphInstantiate", "GraphUpload", "BeginCapture", "EndCapture",  nullptr};
+const char *const kDriverCalls[] = {"Launch",           "Memcpy",      "Memset",     "MemPrefetch", "Synchronize",
+                                    "WaitEvent",        "EventRecord", "WriteValue", "WaitValue",   "BatchMemOp",
+                                    "GraphInstantiate", "MemAlloc",    "MemFree",    "MemCreate",   "MemMap",
+                                    "ModuleLoad",       "LibraryLoad", nullptr};
+
+std::vector<uint32_t> calls_named(CUpti_CallbackDomain domain, const char *const *wanted) {
+  std::vector<uint32_t> found;
+  const char *name = nullptr;
+  for (uint32_t id = 1; id < 2048; ++id) {
+    if (cupti().cuptiGetCallbackName(domain, id, &name) != CUPTI_SUCCESS || !name) continue;
+    for (const char *const *part = wanted; *part; ++part)
+      if (strstr(name, *part)) {
+        found.push_back(id);
+        break;
+      }
+  }
+  return found;
+}
+
+uint64_t timestamp() {
+  uint64_t now = 0;
+  cupti().cuptiGetTimestamp(&now);
+  return now;
+}
+
+}  // namespace
+
+uint64_t number_from_environment(const char *name, uint64_t otherwise) {
+  const char *text = getenv(name);
+  return text && *text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+std::string from_environment(const char *name) {
+  const char *text = getenv(name);
+  return text ? text : "";
+}
+
+// With GPUPROBE_CAPTURE=profiler-api: cudaProfilerStart begins a window, cudaProfilerStop ends it.
+void CUPTIAPI on_callback(void *, CUpti_CallbackDomain domain, CUpti_CallbackId id, const void *data) {
+  if (domain != CUPTI_CB_DOMAIN_DRIVER_API) return;
+  const auto site = static_cast<const CUpti_CallbackData *>(data)->callbackSite;
+  if (id == CUPTI_DRIVER_TRACE_CBID_cuProfilerStart && site == CUPTI_API_EXIT) recorder().begin_window();
+  if (id == CUPTI_DRIVER_TRACE_CBID_cuProfilerStop && site == CUPTI_API_ENTER) recorder().end_window();
+}
+
+// Reads the order from the environment.
+void Recorder::choose() {
+  Cupti &c = cupti();
+  calls_ = from_environment("GPUPROBE_CALLS");
+  if (calls_ != "none" && calls_ != "all") calls_ = "launch";
+  if (calls_ == "launch" && (!c.enable_runtime_api || !c.enable_driver_api)) calls_ = "all";
+  records_syncs_ = calls_ == "all" || from_environment("GPUPROBE_SYNCS") == "1";
+  whole_graphs_ = from_environment("GPUPROBE_GRAPHS") == "whole";
+  if (calls_ == "launch") {
+    chosen_calls_[0] = calls_named(CUPTI_CB_DOMAIN_RUNTIME_API, kRuntimeCalls);
+    chosen_calls_[1] = calls_named(CUPTI_CB_DOMAIN_DRIVER_API, kDriverCalls);
+  }
+  const uint64_t now = now_ns(CLOCK_MONOTONIC);
+  const uint64_t limit_ms = number_from_environment("GPUPROBE_MILLISECONDS", 0);
+  finished_ = false;
+  limit_at_ = limit_ms ? now + limit_ms * kMillisecond : UINT64_MAX;
+  const std::string sample = from_environment("GPUPROBE_SAMPLE");  // milliseconds on:off
+  const size_t colon = sample.find(':');
+  sample_on_ns_ = colon == std::string::npos ? 0 : strtoull(sample.c_str(), nullptr, 10) * kMillisecond;
+  sample_off_ns_ = colon == std::string::npos ? 0 : strtoull(sample.c_str() + colon + 1, nullptr, 10) * kMillisecond;
+  random_ = now_ns(CLOCK_REALTIME) ^ (uint64_t(getpid()) << 32) ^ 1;
+  toggle_at_ = sample_on_ns_ ? now + pause_ns() : UINT64_MAX;
+}
+
+// Everything that stays enabled between windows, and the first window where no other begins it.
+void Recorder::begin_recording() {
+  Cupti &c = cupti();
+  if (c.enable_all_sync_records) c.enable_all_sync_records(0);
+  enable(CUPTI_ACTIVITY_KIND_DEVICE);
+  enable(CUPTI_ACTIVITY_KIND_CONTEXT);
+  if (markers_wanted_ || calls_ == "all") enable(CUPTI_ACTIVITY_KIND_MARKER);
+  if (from_environment("GPUPROBE_CAPTURE") == "profiler-api") {
+    for (uint32_t id : {CUPTI_DRIVER_TRACE_CBID_cuProfilerStart, CUPTI_DRIVER_TRACE_CBID_cuProfilerStop})
+      c.cuptiEnableCallback(1, subscriber_, CUPTI_CB_DOMAIN_DRIVER_API, id);
+  } else if (!sample_on_ns_) {
+    begin_window();
+  }
+}
+
+// GPU work is enabled last and disabled first: nothing of it lies before its window's mark.
+void Recorder::begin_window() {
+  Guard guard(window_lock_);
+  Cupti &c = cupti();
+  if (finished_ || recording_.exchange(true)) return;
+  if (records_syncs_)
+    for (CUpti_ActivityKind kind : kSyncKinds) enable(kind);
+  if (calls_ == "all") {
+    for (CUpti_ActivityKind kind : kMoreKinds) enable(kind);
+    c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME);
+    c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_DRIVER);
+  }
+  switch_calls(1);
+  const uint64_t begin = timestamp();
+  if (whole_graphs_) enable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
+  for (CUpti_ActivityKind kind : kKinds) enable(kind);
+  write_mark(begin, true);
+}
+
+// The program goes on without CUPTI's cost.
+void Recorder::end_window() {
+  Guard guard(window_lock_);
+  Cupti &c = cupti();
+  if (!recording_.exchange(false)) return;
+  write_mark(timestamp(), false);
+  for (CUpti_ActivityKind kind : kKinds) c.cuptiActivityDisable(kind);
+  if (whole_graphs_) c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
+  switch_calls(0);
+  if (records_syncs_)
+    for (CUpti_ActivityKind kind : kSyncKinds) c.cuptiActivityDisable(kind);
+  if (calls_ == "all") {
+    for (CUpti_ActivityKind kind : kMoreKinds) c.cuptiActivityDisable(kind);
+    c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
+    c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_DRIVER);
+  }
+}
+
+void Recorder::enable(CUpti_ActivityKind kind) {
+  Cupti &c = cupti();
+  if (CUptiResult result = c.cuptiActivityEnable(kind))
+    note("not_enabled", "activity kind " + std::to_string(kind) + ": " + c.explain(result));
+}
+
+void Recorder::want_markers() {
+  markers_wanted_ = true;
+  if (started_ && !finished_) cupti().cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MARKER);
+}
+
+void Recorder::switch_calls(uint8_t on) {
+  for (uint32_t id : chosen_calls_[0]) cupti().enable_runtime_api(id, on);
+  for (uint32_t id : chosen_calls_[1]) cupti().enable_driver_api(id, on);
+}
+
+void Recorder::write_mark(uint64_t time, bool begins) {
+  const spool::Mark mark = {time, begins};
+  Guard guard(lock);
+  writer_.add(spool::kMark, 1, &mark, sizeof mark);
+  writer_.flush();
+}
+
+uint64_t Recorder::next_change() const { return std::min(limit_at_.load(), toggle_at_.load()); }
+
+// Begins and ends windows that are due: of samples, and the end of --seconds, after which nothing more is recorded.
+void Recorder::keep_to_windows(uint64_t now) {
+  if (now >= limit_at_) {
+    finished_ = true;
+    limit_at_ = toggle_at_ = UINT64_MAX;
+    cupti().cuptiActivityDisable(CUPTI_ACTIVITY_KIND_MARKER);
+    return end_window();
+  }
+  if (now < toggle_at_) return;
+  const bool begins = !recording_;
+  begins ? begin_window() : end_window();
+  toggle_at_ = now_ns(CLOCK_MONOTONIC) + (begins ? sample_on_ns_ : pause_ns());
+}
+
+// Uniform from 0 to twice the mean pause, so that windows keep no step with the program's own period.
+uint64_t Recorder::pause_ns() {
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 7;
+  random_ ^= random_ << 17;
+  return sample_off_ns_ ? random_ % (2 * sample_off_ns_) : 0;
+}
+
+// The program ends: its last window does too, and CUPTI stays as it is.
+void Recorder::leave_window() {
+  if (recording_.exchange(false)) write_mark(timestamp(), false);
+}
