@@ -53,9 +53,9 @@ def decades(low: float, high: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round values on a logarithmic scale: 1, 2 and 5 of each power of ten where they are few, else powers of ten."""
+    """Round values on a logarithmic scale: as many of each power of ten as are not more than ``most`` in all."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1, 2, 5), (1, 3)):
+    for factors in (range(1, 10), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3)):
         found = [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
         if len(found) <= most:
             return found

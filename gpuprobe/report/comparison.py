@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from gpuprobe.comparison import Comparison, compare
@@ -21,6 +22,7 @@ _COLUMNS = (
     ("verdict", False),
     ("flags", False),
 )
+MOST_ROWS = 800
 _CLASSES = {"SLOWER": "bad", "FASTER": "good"}
 
 
@@ -29,14 +31,19 @@ class ComparisonView:
 
     def __init__(self, a: Run, b: Run, number: int) -> None:
         self.a, self.b, self.number = a, b, number
-        self.comparison: Comparison = compare(a, b, floors=declared(a))
+        self.comparison: Comparison = compare(a, b, confidence=0.95, floors=declared(a))
 
     def verdicts(self) -> list[tuple[str, int]]:
         """Verdicts of the rows as measured, and their number, most first."""
         return Counter(str(row.verdict) for row in self.comparison.rows if row.domain == "native").most_common()
 
     def table(self) -> Table:
-        """Every row in the unit it was measured in."""
+        """Rows in the unit they were measured in: all, or those that differ most where there are too many."""
+        native = [row for row in self.comparison.rows if row.domain == "native"]
+        apart = sorted(abs(math.log(row.ratio)) if row.ratio > 0 else math.inf for row in native)
+        least = apart[-MOST_ROWS] if len(native) > MOST_ROWS else 0.0
+        shown = [row for row in native if row.ratio <= 0 or abs(math.log(row.ratio)) >= least][: 2 * MOST_ROWS]
+        cut_off = f": the {len(shown)} of {len(native)} rows that differ most" if len(shown) < len(native) else ""
         rows = [
             (
                 row.name,
@@ -49,10 +56,9 @@ class ComparisonView:
                 Cell(str(row.verdict), class_=_CLASSES.get(str(row.verdict), "")),
                 " ".join(row.flags),
             )
-            for row in self.comparison.rows
-            if row.domain == "native"
+            for row in shown
         ]
-        return plain(f"comparison-{self.number}", f"{self.b.run_id} beside {self.a.run_id}", _COLUMNS, rows)
+        return plain(f"comparison-{self.number}", f"{self.b.run_id} beside {self.a.run_id}{cut_off}", _COLUMNS, rows)
 
     def surroundings(self) -> Table | None:
         """What differs around the two runs; None where nothing does."""

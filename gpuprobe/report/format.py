@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 from gpuprobe import units
 from gpuprobe.record import Measurement, Params
 
-__all__ = ["cut", "half_width", "label", "params", "printable", "quantity", "seconds", "share", "size"]
+__all__ = [
+    "cut",
+    "half_width",
+    "label",
+    "params",
+    "printable",
+    "quantity",
+    "scaled",
+    "seconds",
+    "share",
+    "size",
+    "span",
+]
 
 _SIZES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 NONE = "–"
@@ -13,8 +27,25 @@ NONE = "–"
 
 def quantity(value: float, unit: str) -> str:
     """A value with its unit as everywhere, in the plural where people say one: ``4.021 cycles``."""
-    shown = units.quantity(value, unit)
-    return f"{shown}s" if unit == "cycle" else shown
+    number, _, rest = units.quantity(value, unit).partition(" ")
+    number = f"{float(number):.0f}" if "e+" in number else number
+    return f"{number} {rest}{'s' if unit == 'cycle' else ''}"
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """An interval with its unit said once where both ends have the same: ``3.131 to 3.143 TB/s``."""
+    (first, _, first_unit), (last, _, last_unit) = (quantity(end, unit).partition(" ") for end in (low, high))
+    if (first, first_unit) == (last, last_unit):
+        return f"{last} {last_unit}"
+    return (
+        f"{first} to {last} {last_unit}" if first_unit == last_unit else f"{first} {first_unit} to {last} {last_unit}"
+    )
+
+
+def scaled(most: float, unit: str) -> tuple[float, str]:
+    """What a value is divided by to be a number in the unit, prefix included, in which ``most`` is written."""
+    number, _, rest = quantity(most, unit).partition(" ")
+    return 10.0 ** round(math.log10(most / float(number))) if float(number) else 1.0, rest
 
 
 def seconds(value_ns: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,11 @@ from typing import Any
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.report.figures.bars import Bar, bars
-from gpuprobe.report.figures.scatter import Point, scatter
+from gpuprobe.report.figures.scatter import Point, ratios, scatter
 from gpuprobe.report.svg import Picture
 from gpuprobe.report.tables import Cell, Cells, Table, plain
 
+_FACTS = ("model_id", "protocol", "judged", "licence")
 _HINT = "pass a card.json of models/, or what gpuprobe evaluate --json prints"
 
 
@@ -46,12 +48,13 @@ class ModelsView:
         self.title = models.title
         self._document = models.document
 
-    @cached_property
-    def cards(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Facts of every model: source, and pairs of name and text."""
-        found = [(str(source), _facts(card)) for source, card in self._document.get("models", {}).items()]
-        kernels = self._document.get("kernels")
-        return [*found, ("tiled kernels", _facts(kernels))] if kernels else found
+    def cards(self) -> Table | None:
+        """Facts of every model, a row each; None where the document is an evaluation."""
+        found = {str(source): card for source, card in self._document.get("models", {}).items()}
+        found |= {"tiled kernels": self._document["kernels"]} if self._document.get("kernels") else {}
+        rows: list[Cells] = [(source, *(str(card.get(name, "–")) for name in _FACTS)) for source, card in found.items()]
+        columns = [("source", False), *((name.replace("_", " "), False) for name in _FACTS)]
+        return plain(f"cards-m{self.number}", "The models", columns, rows) if rows else None
 
     @cached_property
     def errors(self) -> list[_Error]:
@@ -94,7 +97,7 @@ class ModelsView:
             groups.setdefault(name, []).append(
                 Point(float(row["measured"]), float(row["predicted"]), str(row["bound"]))
             )
-        return [scatter(name, points) for name, points in groups.items()]
+        return [draw(name, points) for name, points in groups.items() for draw in (scatter, ratios)]
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,7 @@ class _Error:
     width: float | None
 
 
-def _facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    names = ("model_id", "file", "licence", "protocol", "judged", "noise_percent")
-    return [(name.replace("_", " "), str(card[name])) for name in names if name in card]
+_OPEN = re.compile(r"(\d+) to inf µs")
 
 
 def _card_errors(document: Mapping[str, Any]) -> Iterator[_Error]:
@@ -133,8 +134,10 @@ def _evaluated(document: Mapping[str, Any]) -> Iterator[_Error]:
     for row in document.get("errors", ()):
         if row["errors"] is not None:
             median, mean, high = map(float, row["errors"])
-            group = f"{row['device']} {row['source']}, {row['target']}"
-            yield _Error(group, row["group"], row["rows"], (median, mean, high), row["coverage"], row["width"])
+            of, _, region = str(row["group"]).partition(": ")
+            group = f"{row['device']} {row['source']} {of}, {row['target']}"
+            region = _OPEN.sub(r"over \1 µs", region) or "all"
+            yield _Error(group, region, row["rows"], (median, mean, high), row["coverage"], row["width"])
 
 
 def _picture(group: str, rows: list[_Error]) -> Picture:
@@ -144,4 +147,4 @@ def _picture(group: str, rows: list[_Error]) -> Picture:
         for row in rows
     ]  # fmt: skip
     said = "; ".join(f"{bar.label}: {bar.note}" for bar in drawn)
-    return bars(f"{group}: median error, whisker to the 90th percentile", said, drawn)
+    return bars(f"{group}: error of held-out rows", said, drawn)

@@ -16,11 +16,25 @@ from gpuprobe import __version__
 from gpuprobe.record import Run
 from gpuprobe.report import run_tables
 from gpuprobe.report.comparison import ComparisonView
-from gpuprobe.report.figures import bars, campaign, forest, heatmap, hierarchy, histogram, l2_map, staircase
-from gpuprobe.report.format import cut, printable, quantity, seconds, share
+from gpuprobe.report.figures import (
+    bars,
+    campaign,
+    curves,
+    forest,
+    heatmap,
+    hierarchy,
+    histogram,
+    l2_map,
+    ladder,
+    rates,
+    staircase,
+)
+from gpuprobe.report.format import cut, printable, quantity, seconds, share, span
 from gpuprobe.report.models import Models, ModelsView
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.sources import Source
+from gpuprobe.report.sweeps import Sweeps, SweepsView
+from gpuprobe.report.tables import body
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LIMIT_BYTES = 1_000_000
@@ -37,7 +51,8 @@ class Section:
 
 
 def render(sources: Sequence[Source], command: str) -> str:
-    """One HTML page about ``sources``: the first run in full, other runs beside it, then every trace, then models.
+    """One HTML page about ``sources``: the first run in full (less the table of all measurements where other runs are
+    compared with it: their tables hold its values), other runs beside it, then every trace, batch sweeps, models.
 
     Runs are compared with the first one given. ``command`` is what regenerates the page. Equal input gives equal text.
     """
@@ -66,7 +81,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(quantity=quantity, share=share, seconds=seconds, cut=cut)
-    modules = (bars, campaign, forest, heatmap, hierarchy, histogram, l2_map, staircase)
+    environment.globals |= {"span": span, "body": body}
+    modules = (
+        bars, campaign, curves, forest, heatmap, hierarchy, histogram, l2_map, ladder, rates, staircase
+    )  # fmt: skip
     environment.globals.update({module.__name__.rpartition(".")[2]: module for module in modules})
     environment.globals["tables"] = run_tables
     return environment
@@ -89,20 +107,31 @@ def _title(sources: Sequence[Source]) -> str:
 
 def _sections(environment: Environment, sources: Sequence[Source]) -> Iterator[Section]:
     runs = [source.content for source in sources if isinstance(source.content, Run)]
-    traces = [source.content for source in sources if not isinstance(source.content, Run | Models)]
+    traces = [source.content for source in sources if not isinstance(source.content, Run | Models | Sweeps)]
+    sweeps = [source.content for source in sources if isinstance(source.content, Sweeps)]
     models = [source.content for source in sources if isinstance(source.content, Models)]
     if runs:
-        yield from _of_folder(environment, "run", "", {"view": RunView(runs[0])})
-    for number, run in enumerate(runs[1:], 1):
-        context = {"view": ComparisonView(runs[0], run, number)}
-        yield from _of_folder(environment, "comparison", f"-{number}", context)
+        yield from _of_runs(environment, runs)
     if traces:
         from gpuprobe.report.trace_view import TraceView  # noqa: PLC0415 - a run needs none of the trace analyses
 
         for number, trace in enumerate(traces, 1):
-            yield from _of_folder(environment, "trace", f"-t{number}", {"view": TraceView(trace, number)})
+            yield from _of_folder(
+                environment, "trace", f"-t{number}", {"view": TraceView(trace, number, alone=len(traces) == 1)}
+            )
+    for number, swept in enumerate(sweeps, 1):
+        yield from _of_folder(environment, "sweeps", f"-s{number}", {"view": SweepsView(swept, number)})
     for number, one in enumerate(models, 1):
         yield from _of_folder(environment, "models", f"-m{number}", {"view": ModelsView(one, number)})
+
+
+def _of_runs(environment: Environment, runs: Sequence[Run]) -> Iterator[Section]:
+    """The first run's summary, what differs in the others, then the rest of the first."""
+    first, *rest = _of_folder(environment, "run", "", {"view": RunView(runs[0]), "compared": len(runs) > 1})
+    yield first
+    for number, run in enumerate(runs[1:], 1):
+        yield from _of_folder(environment, "comparison", f"-{number}", {"view": ComparisonView(runs[0], run, number)})
+    yield from rest
 
 
 def _of_folder(environment: Environment, folder: str, suffix: str, context: Mapping[str, Any]) -> Iterator[Section]:

@@ -8,8 +8,7 @@ from gpuprobe.published import Agreement, PublishedRow
 from gpuprobe.record import Environment, Measurement
 from gpuprobe.report.format import NONE, half_width, params, quantity, share
 from gpuprobe.report.run_view import RunView
-from gpuprobe.report.tables import Cell, Column, Row, Table, plain
-from gpuprobe.roofline import ridges as ridges_of
+from gpuprobe.report.tables import Cell, Cells, Column, Row, Table, plain
 
 MOST_ROWS = 1200
 """A longer table shows the best of each grid alone: the page stays below its limit, the run file holds the rest."""
@@ -46,11 +45,11 @@ def _measurement(row: Measurement) -> tuple[Cell, ...]:
         Cell(row.quantity),
         Cell(params(row.params)),
         Cell(quantity(row.value, row.unit), row.value),
-        Cell(f"±{half_width(row):.2%}", half_width(row)),
-        Cell(share(row.value / row.limit), row.value / row.limit) if row.limit else Cell(NONE),
-        Cell(f"{row.sm_clock_hz / 1e6:.0f} MHz", row.sm_clock_hz) if row.sm_clock_hz else Cell(NONE),
-        Cell(f"{row.power_w:.0f} W", row.power_w) if row.power_w else Cell(NONE),
-        Cell(str(row.n), row.n),
+        Cell(f"±{half_width(row):.2%}"),
+        Cell(share(row.value / row.limit) if row.limit else NONE),
+        Cell(f"{row.sm_clock_hz / 1e6:.0f} MHz" if row.sm_clock_hz else NONE),
+        Cell(f"{row.power_w:.0f} W" if row.power_w else NONE),
+        Cell(str(row.n)),
         Cell(" ".join(row.flags)),
     )
 
@@ -66,7 +65,6 @@ def published(view: RunView) -> Table | None:
     """Every published value of this product or chip beside ours; None without one."""
     columns = (
         ("probe", False),
-        ("quantity", False),
         ("parameters", False),
         ("ours", True),
         ("published", True),
@@ -76,8 +74,7 @@ def published(view: RunView) -> Table | None:
     )
     rows = [
         (
-            row.name,
-            row.quantity,
+            Cell(row.name, small=row.quantity),
             params(row.params),
             Cell(quantity(row.value, row.unit), row.value),
             Cell(quantity(row.published, row.unit), row.published),
@@ -91,29 +88,42 @@ def published(view: RunView) -> Table | None:
 
 
 def ridges(view: RunView) -> Table | None:
-    """From which arithmetic intensity on each ceiling limits; None without a roofline."""
-    if view.roofline is None:
+    """From which arithmetic intensity on each ceiling limits, by level of memory; None without a roofline."""
+    found = view.roofline
+    if found is None:
         return None
-    rows = [
+    columns = [("compute", False), ("peak", True), ("origin", False)]
+    columns += [(f"ridge over {one.level}, {quantity(one.rate.value, 'B/s')}", True) for one in found.slopes]
+    rows: list[Cells] = [
         (
             ceiling.kind,
             Cell(quantity(ceiling.rate.value, "FLOP/s"), ceiling.rate.value),
             ceiling.rate.origin,
-            slope.level,
-            Cell(quantity(slope.rate.value, "B/s"), slope.rate.value),
-            Cell(f"{at:.1f} FLOP/B", at),
+            *(_ridge(ceiling.rate.value / slope.rate.value) for slope in found.slopes),
         )
-        for ceiling, slope, at in ridges_of(view.roofline)
+        for ceiling in found.ceilings
     ]
-    columns = (
-        ("compute", False),
-        ("peak", True),
-        ("origin", False),
-        ("memory", False),
-        ("bandwidth", True),
-        ("ridge at", True),
-    )
     return plain("ridges", "Ridge points of the roofline", columns, rows)
+
+
+def _ridge(at: float) -> Cell:
+    return Cell(f"{at:.3g} FLOP/B", at)
+
+
+def operations(view: RunView) -> Table | None:
+    """Latencies of what has a name, grouped by their value; None with fewer than three."""
+    groups: dict[float, dict[str, str]] = {}
+    for one in view.profile.latencies:
+        groups.setdefault(round(one.cycles.value, 1), {}).setdefault(one.what.casefold(), one.what)
+    rows: list[Cells] = [
+        (Cell(quantity(value, "cycle"), value), Cell(", ".join(groups[value].values()))) for value in sorted(groups)
+    ]
+    columns = (("latency", False), ("of", False))
+    return (
+        plain("operations", "What takes how long: instructions, caches, barriers", columns, rows)
+        if len(rows) > 2
+        else None
+    )
 
 
 def rejections(view: RunView) -> Table | None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from gpuprobe import arch, device
 from gpuprobe.arch import Architecture
-from gpuprobe.comparison import orientation
+from gpuprobe.domains import orientation
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.probe import Probe, discover
 from gpuprobe.profile import DeviceProfile

@@ -1,4 +1,4 @@
-"""Files to report on: a run, a trace or models, told apart by their content."""
+"""Files to report on: a run, a trace, a batch sweep or models, told apart by their content."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.record import Run, read_run
+from gpuprobe.record import Run
+from gpuprobe.run_files import read_run
 
 if TYPE_CHECKING:
     from gpuprobe.profile import DeviceProfile
     from gpuprobe.report.models import Models
+    from gpuprobe.report.sweeps import Sweeps
     from gpuprobe.trace.model import Trace
 
 HEAD = 1 << 16
@@ -28,11 +30,11 @@ class Source:
 
     path: Path
     sha256: str
-    content: Run | Trace | Models
+    content: Run | Trace | Models | Sweeps
 
 
 def read(path: Path) -> Source:
-    """Read a run, a trace, a model card or an evaluation; GpuprobeError where none of them, damaged or missing."""
+    """Read a run, a trace, a batch sweep, a model card or an evaluation; GpuprobeError where it is none or damaged."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -41,6 +43,8 @@ def read(path: Path) -> Source:
         raise GpuprobeError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     if b'"run_id"' in head:
         return Source(path, digest, read_run(path))
+    if b'"sweeps"' in head[:200] and b'"traceEvents"' not in head:
+        return Source(path, digest, _sweeps(path))
     return Source(path, digest, _models(path) if _is_models(head) else _trace(path))
 
 
@@ -75,6 +79,12 @@ def _is_models(head: bytes) -> bool:
     """Whether a file is a model card or an evaluation, by its first keys."""
     named = b'"model_id"' in head or b'"errors"' in head[:200]
     return named and b'"traceEvents"' not in head
+
+
+def _sweeps(path: Path) -> Sweeps:
+    from gpuprobe.report.sweeps import read_sweeps  # noqa: PLC0415 - a run needs none of it
+
+    return read_sweeps(path)
 
 
 def _models(path: Path) -> Models:

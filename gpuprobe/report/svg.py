@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from markupsafe import Markup, escape
 
@@ -31,14 +32,18 @@ def number(value: float) -> str:
 
 def element(name: str, *children: str | Markup, **attributes: str | float) -> Markup:
     """An element; ``class_`` is class and ``stroke_width`` is stroke-width. Text and attributes are escaped."""
-    inside = Markup("").join(children)
-    written = Markup("").join(_attribute(key, value) for key, value in attributes.items())
-    return Markup("<{0}{1}>{2}</{0}>").format(name, written, inside)
+    inside = "".join(map(escape, children))
+    written = "".join(f' {_name(key)}="{_written(value)}"' for key, value in attributes.items())
+    return Markup(f"<{name}{written}>{inside}</{name}>")  # noqa: S704 - every part was escaped just now
 
 
-def _attribute(key: str, value: str | float) -> Markup:
-    text = printable(value) if isinstance(value, str) else number(value)
-    return Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), text)
+@cache
+def _name(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
+def _written(value: str | float) -> str:
+    return escape(printable(value)) if isinstance(value, str) else number(value)
 
 
 def picture(
@@ -91,6 +96,11 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 def polyline(points: Iterable[tuple[float, float]], class_: str) -> Markup:
     """A line through points."""
     return element("path", class_=class_, d="M" + "L".join(f"{number(x)} {number(y)}" for x, y in points))
+
+
+def dots(points: Iterable[tuple[float, float]], class_: str) -> Markup:
+    """Many points of one kind as one path: each a line of no length, drawn by its round ends."""
+    return element("path", class_=class_, d="".join(f"M{number(x)} {number(y)}h0" for x, y in points))
 
 
 def area(upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, float]], class_: str) -> Markup:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from gpuprobe.report import operator_tables
-from gpuprobe.report.figures.bars import Bar, bars
+from gpuprobe.report.figures.bars import WIDE, Bar, bars
 from gpuprobe.report.figures.flame import flame
 from gpuprobe.report.figures.operators import operators
 from gpuprobe.report.figures.stacked import stacked
@@ -26,6 +29,10 @@ TOP_KERNELS = 10
 NAME = 180
 """Characters of a name in a table; templates of C++ libraries run to thousands."""
 
+_CLOCK_BEGINS_NS = 10**18
+"""Times of the system's clock are larger (2001); a trace may count from anywhere."""
+
+_NOISE = re.compile(r"^void |\(anonymous namespace\)::|\b(?:at|native|c10|cuda|internal|detail)::|\bat::native::")
 _WORK = {"compute": "s1", "communication": "s2", "memory": "s3"}
 _PARTS = (
     ("compute_ns", "computing", "s1"),
@@ -51,10 +58,11 @@ _WORDS = {
 
 
 class TraceView:
-    """A trace and its analysis; ``number`` keeps the ids of several traces in one page apart."""
+    """A trace and its analysis; ``number`` keeps the ids of several traces in one page apart, ``of`` their headings."""
 
-    def __init__(self, trace: Trace, number: int) -> None:
+    def __init__(self, trace: Trace, number: int, *, alone: bool = True) -> None:
         self.trace, self.number = trace, number
+        self.of = "" if alone else f" of {cut(trace.title, 30)}"
         self.document: dict[str, Any] = analyze(trace)
 
     @property
@@ -100,7 +108,7 @@ class TraceView:
         """The names with the most time."""
         rows = [
             Bar(
-                cut(row["name"], 36),
+                cut(short(row["name"]), 96),
                 f"{seconds(row['sum_ns'])} · {share(row['share'])}",
                 row["sum_ns"],
                 row["sum_ns"],
@@ -110,7 +118,8 @@ class TraceView:
             )
             for row in self.document["kernels"][:TOP_KERNELS]
         ]
-        return bars("Names with the most GPU time", "; ".join(f"{bar.label}: {bar.note}" for bar in rows), rows)
+        said = "; ".join(f"{bar.label}: {bar.note}" for bar in rows)
+        return bars("Names with the most GPU time", said, rows, width=WIDE)
 
     def timeline(self) -> Picture:
         """Streams and host calls over time."""
@@ -285,9 +294,10 @@ class TraceView:
         rows += [(key, self.document.get(key, "")) for key in ("rank", "world_size", "vendor")]
         keys = ("cuda_driver_version", "cuda_runtime_version", "cupti_version")
         rows += [(key.replace("_", " "), self.trace.meta.get(key, "")) for key in keys]
+        rows += _recording(self.trace.meta)
         return [
             ("devices", ", ".join(self.devices)),
-            *((key, cut(str(value), 100)) for key, value in rows if value != ""),
+            *((key, cut(str(value), 160)) for key, value in rows if value != ""),
         ]
 
     @cached_property
@@ -298,6 +308,21 @@ class TraceView:
 
     def _id(self, name: str) -> str:
         return f"{name}-{self.number}"
+
+
+def _recording(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """When, how and of which command the trace was recorded, where the file says so."""
+    rows = []
+    if isinstance(base_ns := meta.get("base_ns"), int) and base_ns > _CLOCK_BEGINS_NS:
+        rows.append(("began at", datetime.fromtimestamp(base_ns // 10**9, UTC).isoformat()))
+    command, versions = meta.get("run", {}).get("command"), meta.get("recorder", {}).get("cupti")
+    rows += [("command", shlex.join(map(str, command)))] if command else []
+    return rows + ([("CUPTI", ", ".join(map(str, versions)))] if versions else [])
+
+
+def short(name: str) -> str:
+    """A kernel's name without what all names of a library share: return type, namespaces of PyTorch and the like."""
+    return _NOISE.sub("", name)
 
 
 def _time(value_ns: float | None) -> Cell:

@@ -22,7 +22,8 @@ print(f"{run.device.product}: {run.source}, {run.started_at[:10]}, driver {run.e
 
 # %%
 frame = run.to_frame()
-frame[["name", "quantity", "unit", "value", "low", "high", "n", "sm_clock_hz"]].head(8)
+shown = frame[["name", "quantity", "unit", "value", "low", "high", "n", "sm_clock_hz"]].head(8)
+shown.map(lambda value: f"{value:.5g}" if isinstance(value, float) else value)
 
 # %% [markdown]
 # ## The staircase of memory
@@ -40,7 +41,10 @@ for what, curve in curves:
         axis.step(*zip(*[(size, value.value) for size, value in curve.points]), where="mid", marker=".", label=what)
 axis.set_xscale("log", base=2)
 axis.set_yscale("log")
-axis.set_xlabel("footprint, bytes")
+axis.set_xticks([2**14, 2**18, 2**22, 2**26, 2**30], ["16 KiB", "256 KiB", "4 MiB", "64 MiB", "1 GiB"])
+axis.set_yticks([30, 100, 300, 600], ["30", "100", "300", "600"])
+axis.minorticks_off()
+axis.set_xlabel("footprint")
 axis.set_ylabel("cycles per dependent load")
 axis.set_title(profile.product)
 axis.grid(alpha=0.3)

@@ -44,6 +44,9 @@ axis.scatter(measured, predicted, s=8)
 ends = [measured.min(), measured.max()]
 axis.plot(ends, ends, "k--", lw=0.8)
 axis.set(xscale="log", yscale="log", xlabel="measured, µs", ylabel="predicted, µs", title=name)
+for one in (axis.xaxis, axis.yaxis):
+    one.set_major_formatter("{x:g}")
+    one.set_minor_formatter("{x:g}")
 axis.grid(alpha=0.3)
 plt.show()
 first = measured[np.argmin(predicted)] / measured.min()

@@ -1,4 +1,4 @@
-"""A headless Chromium driven through its DevTools pipe: pages of any width, theme and medium, and what they complain of."""
+"""A headless Chromium driven through its DevTools pipe: pages of any width, theme and medium, and their complaints."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ class Browser:
         os.close(inner_read)
         os.close(inner_write)
         self._count, self._rest, self._events = 0, b"", []
-        self._network: set[str] = set()
 
     def __enter__(self) -> Browser:
         return self
@@ -96,7 +95,9 @@ class Tab:
             self.call(f"{domain}.enable")
         if bypass_csp:
             self.call("Page.setBypassCSP", enabled=True)
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.call("Page.navigate", url=path.as_uri())
@@ -142,7 +143,13 @@ class Tab:
     def screenshot(self, path: Path, *, height: int | None = None, top: int = 0) -> None:
         """The whole page, or ``height`` pixels of it from ``top``, as PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": top, "width": size["width"], "height": min(height or 1e9, size["height"] - top), "scale": 1}
+        clip = {
+            "x": 0,
+            "y": top,
+            "width": size["width"],
+            "height": min(height or 1e9, size["height"] - top),
+            "scale": 1,
+        }
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 

@@ -8,12 +8,14 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from gpuprobe.record import Run, read_run
+from gpuprobe.record import Run
 from gpuprobe.report.page import render
 from gpuprobe.report.sources import Source, read
+from gpuprobe.run_files import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "reports" / "h100-sxm" / "run.json.gz"
+QUICK = RECORDED.parent / "aa" / "quick1.json.gz"
 HOSTILE = (
     "<script>document.title='owned'</script>",
     '"><img src=x onerror="document.title=\'owned\'">',
@@ -39,11 +41,16 @@ def recorded_page() -> str:
 
 
 @cache
-def small_page() -> str:
-    """The page of some of the run's probes: few enough rows for the table to hold whole grids, folded."""
+def small() -> Run:
+    """Some of the run's probes: pages of it are made fast, and its table holds whole grids, folded."""
     names = ("dram_bandwidth", "wgmma_rate", "mma_rate", "ffma_latency")
     kept = tuple(row for row in recorded().measurements if row.name in names)
-    return render([source(replace(recorded(), measurements=kept))], "gpuprobe report run.json.gz")
+    return replace(recorded(), measurements=kept, series=tuple(one for one in recorded().series if one.probe in names))
+
+
+@cache
+def small_page() -> str:
+    return render([source(small())], "gpuprobe report run.json.gz")
 
 
 def hostile_trace(folder: Path) -> Path:

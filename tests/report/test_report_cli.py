@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from report_inputs import RECORDED, hostile_trace
+from report_inputs import QUICK, hostile_trace
 
 from gpuprobe.cli.report import command
 from gpuprobe.errors import GpuprobeError
@@ -19,16 +19,16 @@ def run(*arguments):
 
 def test_a_run_becomes_a_page(tmp_path):
     page = tmp_path / "new folder" / "report.html"
-    result = run(RECORDED, "-o", page)
+    result = run(QUICK, "-o", page)
     assert result.exit_code == 0 and "kB" in result.output
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
-    assert f"gpuprobe report {RECORDED} -o" in text
+    assert f"gpuprobe report {QUICK} -o" in text
 
 
 def test_json_says_what_was_written(tmp_path):
     page = tmp_path / "report.html"
-    document = json.loads(run(RECORDED, hostile_trace(tmp_path), "-o", page, "--json").stdout)
+    document = json.loads(run(QUICK, hostile_trace(tmp_path), "-o", page, "--json").stdout)
     assert document["schema"] == 1 and document["file"] == str(page) and document["bytes"] == page.stat().st_size
     assert len(document["inputs"]) == 2
 
@@ -42,7 +42,7 @@ def test_other_suffixes_are_refused_before_any_work(tmp_path, name):
 def test_a_folder_is_refused(tmp_path):
     (tmp_path / "x.html").mkdir()
     with pytest.raises(GpuprobeError, match="it is a folder"):
-        run(RECORDED, "-o", tmp_path / "x.html")
+        run(QUICK, "-o", tmp_path / "x.html")
 
 
 def test_a_missing_file_is_named_and_nothing_is_written(tmp_path):

@@ -58,13 +58,15 @@ def test_an_evaluation_shows_errors_by_region_and_predicted_over_measured(tmp_pa
     path = tmp_path / "evaluation.json"
     path.write_text(json.dumps(EVALUATION), encoding="utf-8")
     page = render([read(path)], "gpuprobe report evaluation.json")
-    assert "bound by dram" in page and "1 of 2 held-out points lie within 10 %" in page
+    assert "bound by dram" in page and "1 of 2 held-out points lie within 10%" in page
     assert "<i>" not in page.replace('<i class="', "") and "<b>nothing" not in page
 
 
 def test_rows_without_errors_are_left_out():
     view = ModelsView(Models("x", EVALUATION), 1)
-    assert [row.region for row in view.errors] == ["bf16 aligned: bound by dram"]
+    assert [(row.group, row.region) for row in view.errors] == [
+        ("h100-sxm gpuprobe bf16 aligned, hot", "bound by dram")
+    ]
     assert view.errors[0].percent == (2.5, 3.0, 8.0)
 
 

@@ -6,13 +6,25 @@ import sys
 from dataclasses import replace
 
 import pytest
-from report_inputs import HOSTILE, RECORDED, ROOT, Page, hostile_trace, recorded, recorded_page, source
+from report_inputs import (
+    HOSTILE,
+    RECORDED,
+    ROOT,
+    Page,
+    hostile_trace,
+    recorded,
+    recorded_page,
+    small,
+    small_page,
+    source,
+)
 
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.record import Rejection, write_run
+from gpuprobe.record import Rejection
 from gpuprobe.report.page import LIMIT_BYTES, render
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.sources import read
+from gpuprobe.run_files import write_run
 
 WAYS_OUT = {"src", "srcset", "href", "action", "formaction", "data", "poster", "background", "xlink:href"}
 
@@ -57,8 +69,8 @@ def test_the_page_of_a_full_run_is_small():
 
 
 def test_equal_input_gives_an_equal_page():
-    again = render([read(RECORDED)], "gpuprobe report run.json.gz")
-    assert again == recorded_page()
+    again = render([source(small())], "gpuprobe report run.json.gz")
+    assert again == small_page()
 
 
 def test_headings_of_tables_have_a_scope_and_every_table_a_caption(page):
@@ -92,8 +104,8 @@ def test_the_best_of_every_grid_is_in_the_table_with_interval_and_limit():
 def test_all_sections_of_a_full_run_are_there():
     titles = re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', recorded_page())
     assert titles == [
-        "Summary", "Latency", "Bandwidth", "Tensor cores", "Roofline", "Launching", "Clock and power",
-        "Published values", "Rejections and warnings", "All measurements", "Provenance",
+        "Summary", "Latency", "Bandwidth", "Tensor cores", "Roofline", "Launching", "Energy",
+        "Clock and power", "Published values", "Rejections and warnings", "All measurements", "Provenance",
     ]  # fmt: skip
 
 
@@ -105,7 +117,7 @@ def test_sections_without_data_are_left_out():
 
 def test_rejections_warnings_and_a_replay_are_said():
     rejection = Rejection("ffma_latency", {"CHAIN": 64}, "the gate found 63 FFMA, not 64")
-    run = replace(recorded(), rejections=(rejection,), warnings=("another process used the GPU",), source="replay")
+    run = replace(small(), rejections=(rejection,), warnings=("another process used the GPU",), source="replay")
     page = render([source(run)], "c")
     assert "the gate found 63 FFMA, not 64" in page and "another process used the GPU" in page
     assert "<strong>replay</strong>" in page and "No probe was rejected" not in page
@@ -117,7 +129,7 @@ def test_a_probe_that_this_version_lacks_is_shown_all_the_same():
 
 
 def test_provenance_names_device_driver_limit_date_and_command():
-    page = render([read(RECORDED)], "gpuprobe report 'a b.json' -o x.html")
+    page = render([source(small())], "gpuprobe report 'a b.json' -o x.html")
     for part in ("NVIDIA H100 SXM5 80 GB", "580.159.04", "700 W", "2026-11-23", "cupy-cuda13x"):
         assert part in page
     assert "gpuprobe report &#39;a b.json&#39; -o x.html" in page
@@ -141,7 +153,7 @@ def test_hostile_names_in_a_trace_are_text(tmp_path):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_in_a_run_are_text(text):
-    run = recorded()
+    run = small()
     row = next(row for row in run.measurements if row.name == "mma_rate" and row.quantity == "rate")
     rows = [replace(row, params={**row.params, "TYPE": text, "WARPS": warps}, flags=(text,)) for warps in (1, 2)]
     rows.append(replace(run.measurements[0], name=text, quantity=text))
@@ -161,10 +173,10 @@ def test_a_second_run_is_compared_with_the_first():
     slower = tuple(
         replace(row, value=row.value * 1.5, low=row.low * 1.5, high=row.high * 1.5)
         if row.name == "ffma_latency" else row
-        for row in recorded().measurements
+        for row in small().measurements
     )  # fmt: skip
-    environment = replace(recorded().environment, driver="999.1")
-    page = render([read(RECORDED), source(replace(recorded(), measurements=slower, environment=environment))], "c")
+    environment = replace(small().environment, driver="999.1")
+    page = render([source(small()), source(replace(small(), measurements=slower, environment=environment))], "c")
     part = page.split('<section id="comparison-1"')[1]
     assert "1 SLOWER" in part and "1.5000 SLOWER" in part and "999.1" in part
     assert Page(page).unbalanced == []
@@ -172,7 +184,7 @@ def test_a_second_run_is_compared_with_the_first():
 
 def test_traces_have_sections_of_their_own_and_ids_stay_unique(tmp_path):
     trace = read(hostile_trace(tmp_path))
-    page = Page(render([trace, trace, read(RECORDED)], "c"))
+    page = Page(render([trace, trace, source(small())], "c"))
     ids = [value for _, key, value in attributes_of(page) if key == "id"]
     assert {"overview-t1", "kernels-t2", "launching-t2", "summary"} <= set(ids)
     own = [mark for mark in ids if not re.fullmatch(r"p[0-9a-f]{8}[td]", mark or "")]
@@ -190,8 +202,8 @@ def test_a_file_that_is_neither_is_refused(tmp_path):
 
 
 def test_a_run_is_known_by_its_content_whatever_its_name(tmp_path):
-    write_run(recorded(), tmp_path / "odd.name")
-    assert read(tmp_path / "odd.name").content == recorded()
+    write_run(small(), tmp_path / "odd.name")
+    assert read(tmp_path / "odd.name").content == small()
 
 
 def test_a_damaged_run_is_called_one(tmp_path):

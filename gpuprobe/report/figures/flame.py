@@ -36,7 +36,7 @@ def _boxes(node: Node, left: float, row: int, scale: float, whole: int) -> Itera
         return
     tip = f"{cut(node.name, 200)}: {seconds(node.ns)}, {share(node.ns / whole)}"
     class_ = _CLASSES[zlib.crc32(node.name.encode("utf-8", "replace")) % len(_CLASSES)]
-    yield row, rect(left, row * ROW, width - GAP, ROW - GAP, class_ if row else "track", tip)
+    yield row, rect(left, row * ROW, width - GAP, ROW - GAP, f"{class_} box" if row else "track", tip)
     letters = int((width - 6) / _LETTER)
     if letters > 3:
         yield row, text(cut(node.name, letters), left + 3, row * ROW + 14, "small")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,17 @@ from markupsafe import Markup
 
 from gpuprobe.comparison import Comparison
 from gpuprobe.published import Agreement
-from gpuprobe.report.axes import Frame, Scale, nice_ticks
+from gpuprobe.report.axes import Frame, Scale, log_ticks, nice_ticks
 from gpuprobe.report.format import label
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, circle, line, picture, rect, text
 
-PITCH, HEAD = 32, 8
-MOST = 24
+WIDTH, LEFT, RIGHT = 900, 350, 140
+PITCH, HEAD = 20, 8
+MOST, LABEL = 40, 46
+FAR = 1.6
+"""From this ratio on, the axis is marked as a logarithmic one."""
+
 CLASSES = {"FASTER": "s3", "SLOWER": "s4", "OUTSIDE": "s4", "WITHIN": "s3", "DIFFERENT": "s2"}
 """Verdict → colour; the others are grey. The verdict also stands in words beside each line."""
 
@@ -33,26 +38,29 @@ class Line:
 
 
 def forest(title: str, description: str, rows: Sequence[Line], axis: str) -> Picture:
-    """A picture of ratios around 1."""
-    frame = Frame(height=HEAD + PITCH * len(rows) + 46, left=4, right=16)
-    ends = [end for row in rows for end in (row.low, row.high, 1 - row.band, 1 + row.band)]
-    reach = max(0.01, *(abs(end - 1) for end in ends)) * 1.05
-    x = frame.x(1 - reach, 1 + reach)
-    ticks = [(value, f"{value:.4g}") for value in nice_ticks(x.low, x.high, 6)]
-    marks = [*frame.x_axis(x, ticks, axis), line(x(1), HEAD, x(1), frame.height - frame.bottom, "mark")]
-    marks += [mark for index, row in enumerate(rows) for mark in _line(row, HEAD + index * PITCH, x, frame)]
-    return picture(title, description, frame.height, marks)
+    """A picture of ratios around 1, on a logarithmic axis where they reach far."""
+    frame = Frame(WIDTH, HEAD + PITCH * len(rows) + 46, left=LEFT, right=RIGHT)
+    ends = [end for row in rows for end in (row.ratio, row.low, row.high, 1 - row.band, 1 + row.band) if end > 0]
+    reach = max(1.01, *(max(end, 1 / end) for end in ends)) ** 1.05
+    x = frame.x(1 / reach, reach, log=True)
+    values = nice_ticks(x.low, x.high, 6) if reach < FAR else log_ticks(x.low, x.high)
+    marks = [line(x(value), HEAD, x(value), frame.height - frame.bottom, "grid") for value in values]
+    marks += frame.x_axis(x, [(value, f"{value:.4g}") for value in values], axis)
+    marks.append(line(x(1), HEAD, x(1), frame.height - frame.bottom, "mark"))
+    marks += [mark for index, row in enumerate(rows) for mark in _line(row, HEAD + index * PITCH, x)]
+    return picture(title, description, frame.height, marks, width=WIDTH)
 
 
-def _line(row: Line, top: float, x: Scale, frame: Frame) -> Iterator[Markup]:
+def _line(row: Line, top: float, x: Scale) -> Iterator[Markup]:
     class_ = CLASSES.get(row.verdict, "s0")
-    base = top + 22
+    base = top + PITCH / 2
     if row.band:
-        yield rect(x(1 - row.band), base - 5, x(1 + row.band) - x(1 - row.band), 10, "track")
-    yield text(row.label, frame.left, top + 12, "halo")
-    yield text(f"{row.ratio:.4f} {row.verdict}", frame.width, top + 12, "halo muted", "end")
-    yield line(x(row.low), base, x(row.high), base, f"line {class_}")
-    yield circle(x(row.ratio), base, 3.4, f"dot {class_}", f"{row.ratio:.4f} ({row.low:.4f} to {row.high:.4f})")
+        yield rect(x(1 - row.band), base - 6, x(1 + row.band) - x(1 - row.band), 12, "track")
+    yield text(row.label, LEFT - 10, base + 4, anchor="end")
+    yield text(f"{row.ratio:.4f} {row.verdict}", WIDTH, base + 4, "muted", "end")
+    low, high = (min(max(end, x.low), x.high) for end in (row.low, row.high))
+    yield line(x(low), base, x(high), base, f"line {class_}")
+    yield circle(x(row.ratio), base, 3.6, f"dot {class_}", f"{row.ratio:.4f} ({row.low:.4f} to {row.high:.4f})")
 
 
 def of_comparison(comparison: Comparison) -> Picture | None:
@@ -62,7 +70,8 @@ def of_comparison(comparison: Comparison) -> Picture | None:
     if not shown:
         return None
     rows = [
-        Line(label(row.name, row.quantity, row.params), str(row.verdict), row.ratio, row.low, row.high) for row in shown
+        Line(label(row.name, row.quantity, row.params, LABEL), str(row.verdict), row.ratio, row.low, row.high)
+        for row in shown
     ]
     title = f"The {len(rows)} rows that differ most"
     said = f"Largest: {rows[0].label} at {rows[0].ratio:.4f}."
@@ -72,12 +81,12 @@ def of_comparison(comparison: Comparison) -> Picture | None:
 def of_published(view: RunView) -> Picture | None:
     """Ours over values published for this product, or else for its chip, with the tolerance; None without any."""
     own = [row for row in view.published if row.match == "device"]
-    shown = (own or view.published)[:MOST]
+    shown = sorted(own or view.published, key=lambda row: -abs(math.log(row.ratio)) if row.ratio > 0 else 0.0)[:MOST]
     if not shown:
         return None
     rows = [
         Line(
-            label(row.name, row.quantity, view.kept(row.name, row.params)),
+            label(row.name, row.quantity, view.kept(row.name, row.params), LABEL),
             str(row.verdict),
             row.ratio,
             row.low,
@@ -87,6 +96,8 @@ def of_published(view: RunView) -> Picture | None:
         for row in shown
     ]
     within = sum(row.verdict is Agreement.WITHIN for row in shown)
+    every = len(own or view.published)
+    most = f", the {len(rows)} of {every} that differ most" if every > len(rows) else ""
     where = view.run.device.name if own else f"the chip {view.run.device.chip}"
     said = f"{within} of {len(rows)} lie within their tolerance."
-    return forest(f"Ours over values published for {where}", said, rows, "ratio")
+    return forest(f"Ours over values published for {where}{most}", said, rows, "ours / published")

@@ -1,4 +1,4 @@
-"""Heat maps of warps × independent chains: the rate in each cell, its share of the limit as colour."""
+"""Heat maps of warps × independent chains: the rate in each cell, its share of the best cell as colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuprobe.report.svg import WIDTH, Picture, picture, rect, text
 
 COLUMNS, ROWS = "WARPS", "ILP"
 STEPS = 8
-"""Colours of the scale: the classes h0 to h7 of the style sheet, each an eighth of the limit."""
+"""Colours of the scale: the classes h0 to h7 of the style sheet, each an eighth of the best cell's rate."""
 
 LEFT, TOP, CELL, BASE = 34, 4, 34, 40
 
@@ -23,7 +23,12 @@ def heatmaps(view: RunView) -> list[Picture]:
     for row in view.run.measurements:
         if {COLUMNS, ROWS} <= row.params.keys() and row.unit.endswith("/cycle/SM"):
             families.setdefault((row.name, row.quantity, *_facet(row).items()), []).append(row)
-    return [_map(rows) for rows in families.values() if len(rows) > 1]
+    maps = [
+        rows
+        for rows in families.values()
+        if all(len({row.params[axis] for row in rows}) > 1 for axis in (COLUMNS, ROWS))
+    ]
+    return [_map(rows) for rows in sorted(maps, key=lambda rows: -len(rows))]
 
 
 def _facet(row: Measurement) -> dict[str, Param]:
@@ -52,8 +57,8 @@ def _map(rows: Sequence[Measurement]) -> Picture:
     title = " ".join([rows[0].name, *map(str, _facet(rows[0]).values())])
     limit = rows[0].limit
     of_limit = f" of {limit:.0f}" if limit else ""
-    said = f"Best of {len(rows)} cells: {most:.0f}{of_limit} {rows[0].unit}."
-    return picture(title, said, height, marks, caption=f"{title}:{of_limit} {rows[0].unit}")
+    best = f"best {most:.0f}{of_limit} {rows[0].unit}"
+    return picture(title, f"{best}, of {len(rows)} cells.", height, marks, caption=f"{title}: {best}")
 
 
 def _top(lines: Sequence[float], value: float) -> float:
@@ -66,7 +71,7 @@ def _cell(
 ) -> Iterator[Markup]:
     left = LEFT + columns.index(float(row.params[COLUMNS])) * width
     top = _top(lines, float(row.params[ROWS]))
-    colour = step(row.value / (row.limit or most))
+    colour = step(row.value / most)
     tip = f"{row.params[COLUMNS]} warps, {row.params[ROWS]} chains: {row.value:.1f} {row.unit}"
     yield rect(left, top, width - 1.5, CELL - 1.5, f"h{colour}", tip)
     yield text(f"{row.value:.0f}", left + width / 2, top + CELL / 2 + 4, f"on{colour}", "middle")

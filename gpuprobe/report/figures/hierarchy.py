@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from markupsafe import Markup
 
 from gpuprobe.report.axes import Frame, Scale, decades
 from gpuprobe.report.format import quantity
+from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, circle, line, picture, polyline, text
 from gpuprobe.roofline import Ceiling, Placed, Roofline, Slope, ridges
 
@@ -17,10 +19,12 @@ WIDTH, HEIGHT = 820, 500
 NEAR = 0.04
 """Limits of one origin that are as near to each other (relative) are drawn as one."""
 LEAST_GAP = 13.0
+SWEEP = "roofline_sweep"
 COLOURS = {"L1": "s3", "shared": "s4", "L2": "s2", "DRAM": "s1"}
 STYLE = """
 text { font: 12px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif; fill: #1a1f27; }
-.small { font-size: 11px; } .label, .muted { fill: #57606b; } .title { font-size: 15px; font-weight: 600; }
+.small { font-size: 11px; } .halo { paint-order: stroke; stroke: #ffffff; stroke-width: 3px; }
+.label, .muted { fill: #57606b; } .title { font-size: 15px; font-weight: 600; }
 .axis { stroke: #57606b; fill: none; } .grid { stroke: #e4e8ed; fill: none; }
 .line { fill: none; stroke-width: 1.8; } .sheet { stroke-dasharray: 5 3; }
 .s0 { fill: #57606b; } .s1 { fill: #2467cf; } .s2 { fill: #b8560a; } .s3 { fill: #1a7a44; } .s4 { fill: #7a4bc4; }
@@ -30,7 +34,40 @@ text { font: 12px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif; 
 """
 
 
-def hierarchy(found: Roofline, placed: Sequence[Placed] = ()) -> Picture:
+@dataclass(frozen=True)
+class Measured:
+    """A kernel that was run: FLOP per byte of DRAM, FLOP/s, and what is said about it."""
+
+    intensity: float
+    flop_per_s: float
+    tip: str
+
+
+def swept(view: RunView) -> list[Measured]:
+    """The run's kernel of growing intensity: both of its rates were measured in the same launches."""
+    bandwidth = {row.params.get("FMAS"): row.value for row in view.rows(SWEEP, "bandwidth")}
+    return [
+        Measured(
+            row.value / bytes_per_s,
+            row.value,
+            f"{row.params['FMAS']} FMA an element: {quantity(row.value, 'FLOP/s')} at {quantity(bytes_per_s, 'B/s')}",
+        )
+        for row in view.rows(SWEEP, "flops")
+        if (bytes_per_s := bandwidth.get(row.params.get("FMAS")))
+    ]
+
+
+def of_run(view: RunView) -> Picture | None:
+    """The roofline of a run with its swept kernel as points; None where it measured no bandwidth or no rate."""
+    if view.roofline is None:
+        return None
+    points = swept(view)
+    dots = f"; dots: a kernel of {len(points)} intensities" if points else ""
+    drawn = hierarchy(view.roofline, points=points)
+    return replace(drawn, caption=f"Hierarchical roofline{dots}")
+
+
+def hierarchy(found: Roofline, placed: Sequence[Placed] = (), points: Sequence[Measured] = ()) -> Picture:
     """Attainable FLOP/s over FLOP/B for every type and level; solid lines are measured or published, dashed stated."""
     frame = Frame(width=WIDTH, height=HEIGHT, left=64, right=184, top=44)
     x, y = _scales(frame, found, placed)
@@ -47,6 +84,9 @@ def hierarchy(found: Roofline, placed: Sequence[Placed] = ()) -> Picture:
     marks += _ceilings(found, x, y)
     for one in placed:
         marks += _point(one, x, y)
+    marks += [
+        circle(x(one.intensity), y(one.flop_per_s), 4, "gemm", one.tip) for one in points if y.contains(one.flop_per_s)
+    ]
     said = "; ".join(f"{c.kind} over {s.level} from {at:.3g} FLOP/B" for c, s, at in ridges(found))
     return picture(f"Roofline of {found.product}", said, HEIGHT, marks, width=WIDTH)
 
@@ -82,7 +122,7 @@ def _slope(slopes: Sequence[Slope], top: float, x: Scale, y: Scale) -> Iterator[
     at, height = x1 + 0.3 * (x2 - x1), y1 + 0.3 * (y2 - y1) - 6
     turned = f"rotate({angle:.1f} {at:.1f} {height:.1f})"
     levels = ", ".join(one.level for one in slopes)
-    yield text(f"{levels} {quantity(rate, 'B/s')}", at, height, f"small {colour}", transform=turned)
+    yield text(f"{levels} {quantity(rate, 'B/s')}", at, height, f"small halo {colour}", transform=turned)
 
 
 def _dashed(origin: str) -> str:

@@ -23,7 +23,8 @@ def operators(roofline: dict[str, Any]) -> Picture | None:
     if limits is None or not rows:
         return None
     rates = limits["flop_per_s"]
-    top = max(rates.get(row["rate"], rates["fp32"]) for row in rows)
+    fastest = max((row["rate"] if row["rate"] in rates else "fp32" for row in rows), key=lambda name: rates[name])
+    top = rates[fastest]
     intensities = [row["flop"] / row["bytes"] for row in rows]
     frame = Frame(height=320, left=58)
     ridge = top / limits["bytes_per_s"]
@@ -36,7 +37,9 @@ def operators(roofline: dict[str, Any]) -> Picture | None:
         *frame.x_axis(x, [(value, f"{value:g}") for value in decades(x.low, x.high)], "arithmetic intensity, FLOP/B"),
         polyline([(x(begin), y(begin * limits["bytes_per_s"])), (x(ridge), y(top))], "limit"),
         line(x(ridge), y(top), x.stop, y(top), "limit"),
-        text(quantity(top, "FLOP/s"), x.stop, y(top) - 6, "small", "end"),
+        text(f"{fastest} {quantity(top, 'FLOP/s')}", x.stop, y(top) - 6, "small", "end"),
+        text(f"memory {quantity(limits['bytes_per_s'], 'B/s')}", x(begin) + 4, y(begin * limits["bytes_per_s"]) - 12,
+             "small muted"),
     ]  # fmt: skip
     total = sum(row["sum_ns"] for row in rows)
     for row in rows:

@@ -41,9 +41,9 @@ def timeline(trace: Trace) -> Picture:
     slice_ns = float(edges[1] - edges[0])
     said = f"{len(lanes) - 1} streams over {seconds(high - low)}; each bar is {seconds(slice_ns)} and as high as busy."
     caption = f"Timeline: a slice is {seconds(slice_ns)}, a bar as high as its share of busy time"
-    legend = [
-        (f"mark-{class_}", name if name != "call" else "API call on the host") for name, class_ in CLASSES.items()
-    ]
+    seen = {name for _, parts in lanes for name, part in parts.items() if len(part.start)}
+    words = {"call": "API call on the host"}
+    legend = [(f"mark-{class_}", words.get(name, name)) for name, class_ in CLASSES.items() if name in seen]
     return picture("Timeline of streams", said, frame.height, marks, width=WIDTH, caption=caption, legend=legend)
 
 

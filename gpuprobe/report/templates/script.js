@@ -1,9 +1,11 @@
 "use strict";
 // Sorting, filtering and the theme. Without it the page shows everything, in the order of the files.
 
-function key(row, column) {
+function key(row, column, numeric) {
   const cell = row.cells[column];
-  return cell.dataset.s === undefined ? cell.textContent : Number(cell.dataset.s);
+  if (cell.dataset.s !== undefined) return Number(cell.dataset.s);
+  const value = numeric ? Number.parseFloat(cell.textContent.replace("±", "")) : NaN;
+  return Number.isNaN(value) ? cell.textContent : value;
 }
 
 function compare(a, b) {
@@ -18,7 +20,7 @@ function sort(table, heading) {
   for (const other of heading.parentNode.cells) other.setAttribute("aria-sort", "none");
   heading.setAttribute("aria-sort", descends ? "descending" : "ascending");
   const body = table.tBodies[0];
-  const rows = Array.from(body.rows, (row) => [key(row, heading.cellIndex), row]);
+  const rows = Array.from(body.rows, (row) => [key(row, heading.cellIndex, heading.classList.contains("n")), row]);
   const known = rows.filter(([value]) => value !== "–").sort((a, b) => (descends ? -1 : 1) * compare(a[0], b[0]));
   const unknown = rows.filter(([value]) => value === "–"); // always last
   body.append(...[...known, ...unknown].map(([, row]) => row));
