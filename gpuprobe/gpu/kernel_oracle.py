@@ -256,9 +256,10 @@ class TorchOracle:
         """Elements at flat positions, still on the device."""
         return torch.take(output, looks).double()
 
-    def store_rows(self, rows: list[list[Any]], path: Path) -> None:
-        """Write gathered elements as one float64 array: calls x outputs x looks."""
-        np.save(path, torch.stack([torch.stack(row) for row in rows]).cpu().numpy())
+    def rows_bytes(self, rows: list[list[Any]]) -> bytes:
+        """Gathered elements as one float64 array, calls x outputs x looks: its bytes."""
+        table: bytes = torch.stack([torch.stack(row) for row in rows]).cpu().numpy().astype(np.float64).tobytes()
+        return table
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,22 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import torch
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.gpu.stream_gate import StreamGate
 from gpuprobe.kernel_eval.board import WITNESS_AT, Board
+from gpuprobe.kernel_eval.runner import Runner
 from gpuprobe.kernel_eval.waiting import wait_for
 
 # What the harness calls while the candidate is loaded, taken before it can put its own in place.
-_TAKE, _EMPTY, _CHANGE, _NO_GRAD = torch.take, torch.empty, torch.Tensor.index_copy_, torch.no_grad
+_TAKE, _EMPTY, _CHANGE, _NO_GRAD, _DOT = torch.take, torch.empty, torch.Tensor.index_copy_, torch.no_grad, torch.dot
 _CURRENT_STREAM = torch.cuda.current_stream
 
 WATCHED: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -36,15 +41,38 @@ WATCHED: dict[str, tuple[Any, tuple[str, ...]]] = {
         ("allclose", "equal", "isclose", "copy_", "clone", "cpu", "numpy", "to", "__eq__", "__sub__", "abs", "max"),
     ),
     "torch.nn.Module": (torch.nn.Module, ("__call__", "forward", "load_state_dict", "state_dict")),
+    "sys.modules": (sys.modules, ("time", "torch", "torch.testing", "torch.cuda")),
+    "harness": (sys.modules[__name__], ("_TAKE", "_EMPTY", "_CHANGE", "_NO_GRAD", "_DOT", "_watched", "TorchBackend")),
+    "harness.Runner": (Runner, ("_run", "_steps", "_finish", "do_batch", "do_call", "do_serve")),
 }
+_LOOKED_WITH: Final = ("aten::take.out", "aten::dot", "aten::copy_", "aten::index_copy_", "aten::empty.memory_format")
+"""Operators the harness looks at outputs with; ``torch.library`` can put others in their places."""
 
 WATCH_S = 0.02
 
 
 def _watched() -> dict[str, Any]:
-    return {
-        f"{label}.{name}": getattr(owner, name, None) for label, (owner, names) in WATCHED.items() for name in names
+    found = {
+        f"{label}.{name}": owner.get(name) if isinstance(owner, dict) else getattr(owner, name, None)
+        for label, (owner, names) in WATCHED.items()
+        for name in names
     }
+    return found | {f"kernel of {name}": _kernels_of(name) for name in _LOOKED_WITH} | {"modes": _modes()}
+
+
+def _kernels_of(operator: str) -> str:
+    """Where the dispatcher says that an operator's kernels were registered, of the keys that plain tensors have."""
+    table = torch._C._dispatch_dump_table(operator).splitlines()
+    return "\n".join(line for line in table if line.split(":")[0] in ("CPU", "CUDA", "AutogradCPU", "AutogradCUDA"))
+
+
+def _modes() -> str:
+    """Modes that see every operation; that of a default device is no concern of the harness."""
+    functions, dispatches = _get_current_function_mode_stack(), _get_current_dispatch_mode_stack()
+    return ", ".join(type(mode).__qualname__ for mode in (*functions, *dispatches) if type(mode) is not DeviceContext)
+
+
+_WATCH = _watched
 
 
 class ReferenceUsedError(RuntimeError):
@@ -66,7 +94,8 @@ class TorchBackend:
             self.gate = StreamGate(self._driver, self.device)
         else:
             torch.set_num_threads(1)  # two workers and a judge share the cores
-        self._original = _watched()
+        self._signs: dict[Any, Any] = {}
+        self._original = _WATCH()
         self._flush_buffer: Any = None
         self._shared: Any = None
 
@@ -203,7 +232,7 @@ class TorchBackend:
 
     def copy(self, target: Any, source: Any) -> None:
         """Copy values."""
-        target.copy_(source)
+        target.copy_(_plain(source))
 
     def set_element(self, flat: Any, position: Any, value: Any) -> None:
         """Write one element at a position that lies on the device."""
@@ -211,7 +240,23 @@ class TorchBackend:
 
     def take(self, output: Any, looks: Any, into: Any) -> None:
         """The elements of an output at flat positions."""
-        _TAKE(output, looks, out=into)
+        _TAKE(_plain(output), looks, out=into)
+
+    def project(self, output: Any, seed: int, into: Any) -> None:
+        """The sum of all elements of an output under random signs, over the root of their number."""
+        output = _plain(output)
+        order = sorted(range(output.dim()), key=lambda axis: -output.stride(axis))
+        key = (tuple(output.shape), tuple(order), seed)
+        if key not in self._signs:
+            self._signs[key] = self._signs_of(output, order, seed)
+        flat = output.permute(order).reshape(-1)
+        into.copy_(_DOT(flat.double(), self._signs[key]))
+
+    def _signs_of(self, output: Any, order: list[int], seed: int) -> Any:
+        """Random signs over the root of their number, in the order in which the output lies in memory."""
+        signs = np.random.default_rng(seed).integers(0, 2, output.numel()) * 2.0 - 1
+        table = torch.from_numpy(signs / max(1, output.numel()) ** 0.5).reshape(tuple(output.shape))
+        return table.permute(order).reshape(-1).contiguous().to(self.device)
 
     def fault_in(self, output: Any) -> str:
         """Why an output is not a plain tensor on the device, or an empty string."""
@@ -295,7 +340,11 @@ class TorchBackend:
 
     def patched(self) -> list[str]:
         """Names among the watched whose object is no longer the one there was before the candidate was imported."""
-        return [name for name, value in _watched().items() if value is not self._original[name]]
+        return [
+            name
+            for name, value in _WATCH().items()
+            if value is not self._original[name] and value != self._original[name]
+        ]
 
     def bar_reference(self, module: Any) -> None:
         """Make ``Model`` of a candidate's file refuse to run: a candidate that calls it returns the reference."""
@@ -308,6 +357,11 @@ class TorchBackend:
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error is one of memory."""
         return isinstance(error, (MemoryError, torch.OutOfMemoryError))
+
+
+def _plain(output: Any) -> Any:
+    """An output without its gradients: a buffer that the model keeps carries them from the backward pass on."""
+    return output.detach() if output.requires_grad else output
 
 
 def _refuse(*_arguments: Any, **_named: Any) -> Any:

@@ -74,6 +74,9 @@ class Backend(Protocol):
     def take(self, output: Any, looks: Any, into: Any) -> None:
         """Queue the gathering of elements at flat positions."""
 
+    def project(self, output: Any, seed: int, into: Any) -> None:
+        """Queue the sum of all elements under random signs, over the root of their number."""
+
     def flush(self) -> None:
         """Queue the eviction of the cache."""
 

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
@@ -77,6 +78,20 @@ class Child:
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The worker and what it started stand still: whoever is timed meanwhile has the machine for himself."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     def next_sequence(self) -> int:
         """A number for a batch that the last 65,535 batches of this worker did not have."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,19 +16,18 @@ from gpuprobe.kernel_eval.advice import Advice, from_metrics, from_times
 from gpuprobe.kernel_eval.child import Child, Fault
 from gpuprobe.kernel_eval.condition import Condition, Watch, unwatched
 from gpuprobe.kernel_eval.correctness import REQUIRED, ROBUSTNESS, Correctness, fault_finding
+from gpuprobe.kernel_eval.fence import hide_memory, standing
 from gpuprobe.kernel_eval.findings import Finding, Verdict, verdict_of
 from gpuprobe.kernel_eval.floor import distance, floor_of
 from gpuprobe.kernel_eval.metrics import collect
 from gpuprobe.kernel_eval.session import Limits, Session, start
-from gpuprobe.kernel_eval.speed import Speed, headline, repeat_gain, speed
+from gpuprobe.kernel_eval.speed import Speed, headline, speed
 from gpuprobe.kernel_eval.stopwatch import HostSynchronisesError
-from gpuprobe.kernel_eval.timing import Bench, Regime, WitnessError
-from gpuprobe.stats import median_interval
+from gpuprobe.kernel_eval.timing import CONTRASTS, Bench, Regime, WitnessError
 
 PHYSICAL = 1.05
 """Share of the floor above which a cold time cannot have read all inputs (name-plate bandwidth is not exceeded)."""
 METRICS_LIMIT_S = 120.0
-REPEAT_ROUNDS = 9
 UNHELD = {"gpu_idle", "applications_clocks", "sync_boost", "display_clock"}
 """Clock reasons that are no throttling."""
 
@@ -76,7 +76,10 @@ Workers = tuple[Child, Child, Child]
 
 
 def spawn(options: Options, folder: Path) -> Workers:
-    """All workers, started; they load their libraries while the caller does something else."""
+    """All workers, started; they load their libraries while the caller does something else.
+
+    This process's own memory and open files are closed to others of its user from here on.
+    """
     return *spawn_reference(options, folder), spawn_candidate(options, folder)
 
 
@@ -88,6 +91,7 @@ def spawn_reference(options: Options, folder: Path) -> tuple[Child, Child]:
 
 def spawn_candidate(options: Options, folder: Path) -> Child:
     """A candidate worker, started."""
+    hide_memory()
     return start("candidate", options.backend, options.device, folder / "candidate", options.limits)
 
 
@@ -134,6 +138,16 @@ class _Evaluator:
 
     def run(self, candidate: Path, reference: Path) -> None:
         self._timed("load_reference", lambda: self._load_reference(reference))
+        trusted = (os.getpid(), self.session.reference.pid, self.session.pace.pid)
+        stood = standing(trusted)
+        try:
+            self._judge(candidate, reference)
+        finally:
+            now = standing([pid for pid in trusted if Path(f"/proc/{pid}").exists()])
+            if len(now) == len(stood) and now != stood:
+                self.found.add("tampers", "the priority or the CPUs of the harness's processes were changed")
+
+    def _judge(self, candidate: Path, reference: Path) -> None:
         try:
             self._timed("load_candidate", lambda: self._load_candidate(candidate))
             self._timed("check", self._check)
@@ -275,18 +289,16 @@ class _Evaluator:
             bench.window(side, [0, 1, 0, 1], "host")
 
     def _repeats(self, bench: Bench, gate: str) -> None:
-        """Work skipped where inputs repeat; a suspicion counts if it comes twice."""
-        if not self.result.regimes:
-            return
-        first = self.result.regimes[0]
-        empty = median_interval([row[0] for row in first.rounds]).value
-        gains = []
-        for _ in range(2):
-            gain = repeat_gain(*bench.repeats(gate, first.calls, REPEAT_ROUNDS), empty)
-            if gain is None:
-                return
-            gains.append(gain)
-        self.found.add("skips-repeated-work", f"{min(gains):.1f} times faster where inputs repeat")
+        """Work that is skipped where it can be: pairs of batches that cost the honest the same; it must come twice."""
+        for asked in CONTRASTS if self.result.regimes else ():
+            gains = []
+            for _ in range(2):
+                gain = bench.contrast(asked, gate, self.result.regimes[0].calls)
+                if gain is None:
+                    break
+                gains.append(gain)
+            else:
+                self.found.add(asked.finding, f"{min(gains):.1f} times faster {asked.detail}")
 
     def _explain(self, bench: Bench, gate: str, detail: str) -> None:
         """A wrong timed batch of a candidate that was right when called alone: how it fools the clock."""

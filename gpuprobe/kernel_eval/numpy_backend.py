@@ -36,6 +36,7 @@ class NumpyBackend:
 
     def __init__(self) -> None:
         self._original = [getattr(owner, name) for owner, name in _WATCHED]
+        self._signs: dict[Any, Any] = {}
 
     def facts(self) -> dict[str, Any]:
         """What the device is."""
@@ -113,6 +114,14 @@ class NumpyBackend:
     def take(self, output: Any, looks: Any, into: Any) -> None:
         """The elements of an output at flat positions."""
         np.copyto(into, output.reshape(-1)[looks])
+
+    def project(self, output: Any, seed: int, into: Any) -> None:
+        """The sum of all elements of an output under random signs, over the root of their number."""
+        key = (output.shape, seed)
+        if key not in self._signs:
+            signs = np.random.default_rng(seed).integers(0, 2, output.size) * 2.0 - 1
+            self._signs[key] = signs / max(1, output.size) ** 0.5
+        np.copyto(into, np.dot(output.reshape(-1).astype(np.float64), self._signs[key]))
 
     def fault_in(self, output: Any) -> str:
         """Why an output is not a plain array, or an empty string."""
@@ -355,9 +364,9 @@ class NumpyOracle:
         """Elements at flat positions."""
         return output.reshape(-1)[looks].astype(np.float64)
 
-    def store_rows(self, rows: list[list[Any]], path: Path) -> None:
-        """Write gathered elements as one float64 array: calls x outputs x looks."""
-        np.save(path, np.stack([np.stack(row) for row in rows]))
+    def rows_bytes(self, rows: list[list[Any]]) -> bytes:
+        """Gathered elements as one float64 array, calls x outputs x looks: its bytes."""
+        return np.stack([np.stack(row) for row in rows]).astype(np.float64).tobytes()
 
 
 def _largest(values: Any, where: Any) -> float:

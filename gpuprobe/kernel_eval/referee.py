@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 from gpuprobe.kernel_eval.board import Board
 from gpuprobe.kernel_eval.layout import layout_of
-from gpuprobe.kernel_eval.runner import Runner, flatten
+from gpuprobe.kernel_eval.runner import SIGNS_SEED, Runner, flatten
 
 CONSTANTS_ERROR = "the task gives no tensors as inputs"
 
@@ -160,23 +161,32 @@ class Referee(Runner):
             rows.append(self.oracle.errors(found, gradients[j], truth and truth[j], None))
         return {"outputs": rows}
 
-    def do_prepare(self, say: Any, order: list[int], seed: int, change: bool, file: str, call: bool) -> dict[str, Any]:
+    def do_prepare(
+        self,
+        say: Any,
+        order: list[int],
+        seed: int,
+        change: bool,
+        call: bool,
+        fresh: bool = True,
+        whole: bool = False,
+    ) -> dict[str, Any]:
         """What a batch needs: inputs in its slots, which element changes to what before each call, what to witness.
 
-        With ``call`` the inputs are fresh, and the reference's values of the witnesses go to ``file`` (float64, calls x
-        outputs x looks). ``change`` False writes the value that is already there: the same work for who does it, none
-        for who remembers.
+        With ``call`` the inputs are ``fresh`` (or those of the batch before), and the answer holds the reference's
+        values of the witnesses (float64, calls x outputs x looks, base 64): no file, which a candidate could read.
+        ``change`` False writes the value that is already there: the same work for who does it, none for who remembers.
         """
         used = sorted(set(order))
         for step, slot in enumerate(used):
-            if call or slot not in self._clones:
+            if (call and fresh) or slot not in self._clones:
                 self._clones[slot] = self.oracle.inputs(self.module, seed + step)
         positions, values = self._changes(order, seed, change)
         looks = self.oracle.looks(self.layout, len(order), seed)
-        scales = self._expect(order, positions, values, looks, Path(file)) if call else []
+        scales, expected = self._expect(order, positions, values, looks, whole) if call else ([], b"")
         self.backend.synchronize()
         self._reveal(used, positions, values, looks)
-        return {"scales": scales}
+        return {"scales": scales, "expected": base64.b64encode(expected).decode()}
 
     def _changes(self, order: list[int], seed: int, change: bool) -> tuple[Any, list[Any]]:
         sources = {slot: [self._clones[slot][index] for index in self.layout.floating] for slot in set(order)}
@@ -203,9 +213,9 @@ class Referee(Runner):
         positions: Any,
         values: list[Any],
         looks: Any,
-        file: Path,
-    ) -> list[float]:
-        """Run the reference over a batch on copies of its inputs; store its witnesses, give the outputs' scales.
+        whole: bool,
+    ) -> tuple[list[float], bytes]:
+        """Run the reference over a batch on copies of its inputs: the outputs' scales, and its witnesses as float64.
 
         One witness of each output is put where the change of the inputs moved it most.
         """
@@ -221,10 +231,18 @@ class Referee(Runner):
             for k, output in enumerate(outputs):
                 if slot in before:
                     looks[step, k, 0] = oracle.most_moved(output, before[slot][k])
-            rows.append([oracle.gathered(output, looks[step, k]) for k, output in enumerate(outputs)])
+            if whole:
+                rows.append([self._projected(output) for output in outputs])
+            else:
+                rows.append([oracle.gathered(output, looks[step, k]) for k, output in enumerate(outputs)])
             before[slot] = outputs
-        oracle.store_rows(rows, file)
-        return [oracle.scale(array) for array in before[order[-1]]]
+        return [oracle.scale(array) for array in before[order[-1]]], oracle.rows_bytes(rows)
+
+    def _projected(self, output: Any) -> Any:
+        """The signed sum of an output."""
+        into = self.backend.empty((1,), "float64")
+        self.backend.project(output, SIGNS_SEED, into)
+        return into
 
 
 def make(backend: Any) -> Referee:

@@ -176,6 +176,16 @@ class Session:
         layout = self.task.layout
         return sum(calls * layout.looks_each * spec.item_bytes for spec in layout.outputs)
 
+    def sums_bytes(self, calls: int) -> int:
+        """Bytes of the signed sums of a batch on the board."""
+        assert self.task is not None
+        return 8 * calls * len(self.task.layout.outputs)
+
+    def decode_sums(self, data: bytes, calls: int) -> Any:
+        """Signed sums of whole outputs from the board: calls x outputs x 1."""
+        assert self.task is not None
+        return np.frombuffer(data).reshape(len(self.task.layout.outputs), calls).T[:, :, None]
+
     def decode_witnesses(self, data: bytes, calls: int) -> Any:
         """Witnesses from the board as float64: calls x outputs x looks."""
         assert self.task is not None

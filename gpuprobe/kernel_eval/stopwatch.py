@@ -28,11 +28,18 @@ class Timed:
     staged: bool = False
 
     def batch(
-        self, order: list[int], gate: str, prepare: Callable[[], Any] | None, witness_bytes: int, **options: Any
+        self,
+        order: list[int],
+        gate: str,
+        prepare: Callable[[], Any] | None,
+        witness_bytes: int,
+        gap_s: float = 0.0,
+        **options: Any,
     ) -> tuple[float, bytes, dict[str, Any]]:
         """Seconds from gate to done flag of one batch, the witnesses at that moment, and the worker's closing answer.
 
-        ``prepare`` writes the inputs once the worker says that it has queued (``stream``) or stands ready (``host``).
+        ``prepare`` writes the inputs once the worker says that it has queued (``stream``) or stands ready (``host``);
+        they lie there for ``gap_s`` before the gate is opened.
         """
         sequence = self.child.next_sequence()
         self.board.poison(witness_bytes)
@@ -51,6 +58,8 @@ class Timed:
             raise HostSynchronisesError
         self._expect("queued")
         self._bring(prepare, sequence)
+        if gap_s:
+            time.sleep(gap_s)
         elapsed_s = self.run_gate(sequence)
         witnesses = self.board.witnesses(witness_bytes)
         return elapsed_s, witnesses, self._expect("finished")
@@ -105,10 +114,18 @@ class Timed:
                 looks += 1
                 if looks % LOOKS_BETWEEN_CHECKS == 0:
                     self._check(begin_s)
+                    self._check_failed(sequence)
             return time.perf_counter() - begin_s
         finally:
             if collects:
                 gc.enable()
+
+    def _check_failed(self, sequence: int) -> None:
+        """Fault where the worker has answered already although the batch is not over: something was raised in it."""
+        if self.child.waiting(1e-4) and self.board.done() != sequence:
+            self.child.answer(self.limit_s)
+            self.child.kill()
+            raise Fault(FaultKind.PROTOCOL, "an answer before the batch was over")
 
     def _check(self, begin_s: float) -> None:
         self.child.check_alive()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from gpuprobe.kernel_eval.child import Fault
 from gpuprobe.kernel_eval.correctness import Correctness, note_patched
 from gpuprobe.kernel_eval.layout import MOST_CALLS
 from gpuprobe.kernel_eval.session import Session, task_error
-from gpuprobe.kernel_eval.speed import speed
+from gpuprobe.kernel_eval.speed import repeat_gain, speed
 from gpuprobe.kernel_eval.stopwatch import HostSynchronisesError
 from gpuprobe.kernel_eval.tolerance import witness_misses
 
@@ -27,6 +28,60 @@ NARROW: Final = 0.01
 """Width of the speed-up's interval, relative, at which no more rounds are taken."""
 MOST_ROUNDS: Final = 3
 """Times the rounds asked for that are taken at most."""
+
+
+REPEAT_ROUNDS: Final = 9
+FEW_ROUNDS: Final = 3
+HINT: Final = 0.8
+"""Share of the hard way's time that the easy way must stay below in a few rounds for more of them to be taken."""
+GAP_WINDOWS: Final = 2.0
+"""Windows' worth of time that inputs lie there before the clock starts, where working ahead is looked for."""
+SUM_SHARE: Final = 4.0
+"""Times a witness's bound that a signed sum of all elements may be off: errors of elements add up as their roots."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a batch of the candidate differs from the usual.
+
+    ``change``: one element of each input before each call; ``fresh``: new inputs for the batch; ``whole``: all elements
+    of the outputs are witnessed (their sum under random signs); ``gap_s``: the inputs lie there that long before the
+    clock starts.
+    """
+
+    change: bool = True
+    fresh: bool = True
+    whole: bool = False
+    gap_s: float = 0.0
+
+
+USUAL: Final = How()
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two kinds of batches that cost an honest candidate the same.
+
+    ``spread``: each call has a slot of its own; ``pair``: the hard way takes two slots in turn; ``waits``: the easy way
+    has the inputs lie there before the clock starts.
+    """
+
+    finding: str
+    detail: str
+    easy: How = USUAL
+    hard: How = USUAL
+    spread: bool = False
+    pair: bool = False
+    waits: bool = False
+
+
+CONTRASTS: Final = (
+    Contrast("skips-repeated-work", "where inputs repeat", How(change=False)),
+    Contrast("reuses-results", "where all but a few elements of the inputs are known", How(fresh=False), spread=True),
+    Contrast("reuses-results", "where the inputs are those of the call before but for an element", pair=True),
+    Contrast("works-ahead", "where the inputs lie there a while before the clock starts", waits=True),
+    Contrast("skips-unwatched", "where only some elements of the outputs are looked at", hard=How(whole=True)),
+)
 
 
 @dataclass
@@ -53,44 +108,53 @@ class Bench:
         assert session.task is not None
         self.task = session.task
         self.gate = "stream" if self.task.facts.get("stream_gate") else "host"
-        self.file = session.reference.folder / "expected.npy"
         self.most_calls = MOST_QUEUED
+        self._empties: dict[tuple[int, str, bool], float] = {}
         self._random = random.Random(secrets.randbits(64))
 
-    def window(self, side: str, order: list[int], gate: str, flush: bool = False, change: bool = True) -> float:
-        """Seconds of one batch of a side (``empty``, ``reference``, ``candidate``), witnesses checked."""
-        session, seed = self.session, secrets.randbits(31)
-        size = session.witness_bytes(len(order))
+    def window(self, side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL) -> float:
+        """Seconds of one batch of a side (``empty``, ``reference``, ``candidate``), witnesses checked.
+
+        The candidate stands still while another side is timed: nothing of it can slow the reference.
+        """
+        session = self.session
+        size = session.sums_bytes(len(order)) if how.whole else session.witness_bytes(len(order))
         if side != "candidate":
-            try:
-                return session.clock_reference.batch(
-                    order, gate, lambda: self._tables(order), size, call=side == "reference", flush=flush
-                )[0]
-            except Fault as fault:
-                raise task_error("a timed batch", fault) from fault
+            options = {"call": side == "reference", "flush": flush, "whole": how.whole}
+            with session.candidate.paused():
+                try:
+                    return session.clock_reference.batch(order, gate, lambda: self._tables(order), size, **options)[0]
+                except Fault as fault:
+                    raise task_error("a timed batch", fault) from fault
         told: dict[str, Any] = {}
-
-        def prepare() -> None:
-            told.update(session.judge("prepare", order=order, seed=seed, change=change, file=str(self.file), call=True))
-
-        elapsed_s, data, answer = session.clock_candidate.batch(order, gate, prepare, size, flush=flush)
+        elapsed_s, data, answer = session.clock_candidate.batch(
+            order, gate, lambda: told.update(self._prepare(order, how)), size, how.gap_s, flush=flush, whole=how.whole
+        )
         note_patched(answer, self.found)
-        self._check_witnesses(data, len(order), told["scales"], gate)
+        self._check_witnesses(data, len(order), told, gate, how.whole)
         return elapsed_s
+
+    def _prepare(self, order: list[int], how: How) -> dict[str, Any]:
+        """Inputs, tables and expected witnesses for a batch of the candidate."""
+        seed = secrets.randbits(31)
+        return self.session.judge(
+            "prepare", order=order, seed=seed, change=how.change, call=True, fresh=how.fresh, whole=how.whole
+        )
 
     def _tables(self, order: list[int]) -> None:
         """Inputs and tables for a batch whose outputs nobody checks."""
-        self.session.judge("prepare", order=order, seed=secrets.randbits(31), change=True, file="", call=False)
+        self.session.judge("prepare", order=order, seed=secrets.randbits(31), change=True, call=False)
 
-    def _check_witnesses(self, data: bytes, calls: int, scales: list[float], gate: str) -> None:
-        expected = np.load(self.file)
-        found = self.session.decode_witnesses(data, calls)
-        misses = witness_misses(found, expected, list(map(max, scales, self.found.scales)), self.found.bounds)
+    def _check_witnesses(self, data: bytes, calls: int, told: dict[str, Any], gate: str, whole: bool = False) -> None:
+        found = self.session.decode_sums(data, calls) if whole else self.session.decode_witnesses(data, calls)
+        expected = np.frombuffer(base64.b64decode(told["expected"])).reshape(found.shape)
+        bounds = [SUM_SHARE * bound for bound in self.found.bounds] if whole else self.found.bounds
+        misses = witness_misses(found, expected, list(map(max, told["scales"], self.found.scales)), bounds)
         if not misses.any():
             return
         unwritten = np.isnan(found) & ~np.isnan(expected)
         detail = (
-            f"{misses.mean():.1%} of the witnessed elements of a {gate}-gated batch are wrong, "
+            f"{misses.mean():.1%} of the witnessed {'sums' if whole else 'elements'} of a {gate}-gated batch wrong, "
             f"{unwritten.mean():.1%} not written, in {misses.any(axis=(1, 2)).sum()} of {calls} calls"
         )
         raise WitnessError(detail)
@@ -140,16 +204,52 @@ class Bench:
             regime.rounds.append((times["empty"], times["reference"], times["candidate"]))
         return regime
 
-    def repeats(self, gate: str, calls: int, rounds: int) -> tuple[list[float], list[float]]:
-        """Windows of the candidate on one slot: nothing changes between calls, or one element does."""
-        same: list[float] = []
-        changed: list[float] = []
-        for _ in range(rounds):
-            kinds = [(same, False), (changed, True)]
-            self._random.shuffle(kinds)
-            for windows, change in kinds:
-                windows.append(self.window("candidate", [0] * calls, gate, change=change))
-        return same, changed
+    def contrast(self, asked: Contrast, gate: str, calls: int) -> float | None:
+        """How many times faster the candidate is the easy way than the hard way; None where it is not, clearly.
+
+        What cannot be queued is run from the host.
+        """
+        try:
+            return self._contrast(asked, gate, calls)
+        except HostSynchronisesError:
+            if gate == "host":
+                raise
+            return self._contrast(asked, "host", calls)
+
+    def _contrast(self, asked: Contrast, gate: str, calls: int) -> float | None:
+        """Few rounds settle that nothing is the matter; a suspicion is followed for ``REPEAT_ROUNDS`` of them."""
+        if asked.pair and 4 * self.task.layout.input_bytes > self.task.facts["l2_bytes"]:
+            return None  # two sets would not lie in the cache as one does
+        if gate == "host":
+            calls = max(FEWEST_CALLS, calls // 4)  # long enough: a host's call takes longer than a queued one
+        if asked.spread:
+            calls = min(calls, self.task.cold_slots)
+        orders = [[index % (calls if asked.spread else 1) for index in range(calls)]] * 2
+        if asked.pair:
+            orders[1] = [index % 2 for index in range(calls)]
+        easy, hard = asked.easy, asked.hard
+        if asked.waits:
+            easy = replace(easy, gap_s=GAP_WINDOWS * self.window("candidate", orders[1], gate, how=hard))
+        kinds = list(zip((easy, hard), orders, strict=True))
+        empty = [self._empty(order, gate, how.whole) for how, order in kinds]
+        windows: tuple[list[float], list[float]] = ([], [])
+        while len(windows[0]) < REPEAT_ROUNDS:
+            sides = list(zip(windows, kinds, strict=True))
+            self._random.shuffle(sides)
+            for into, (how, order) in sides:
+                into.append(self.window("candidate", order, gate, how=how))
+            if len(windows[0]) == FEW_ROUNDS and not _hints(*windows, *empty):
+                return None
+        return repeat_gain(*windows, *empty)
+
+    def _empty(self, order: list[int], gate: str, whole: bool) -> float:
+        """The median window without a model; the same for all orders of as many calls."""
+        key = (len(order), gate, whole)
+        if key not in self._empties:
+            how = replace(USUAL, whole=whole)
+            windows = [self.window("empty", order, gate, how=how) for _ in range(FEW_ROUNDS)]
+            self._empties[key] = float(np.median(windows))
+        return self._empties[key]
 
     def serve(self, requests: int, mean_gap_s: float) -> dict[str, list[float]]:
         """Latencies in s of requests at random intervals, by side."""
@@ -163,17 +263,21 @@ class Bench:
         return latencies
 
     def _serve(self, side: str, order: list[int], gaps: list[float], slots: int, size: int) -> list[float]:
-        session, seed = self.session, secrets.randbits(31)
+        session = self.session
         if side != "candidate":
-            return session.clock_reference.serve(gaps, slots, lambda: self._tables(order), size, side == "reference")[0]
+            calls = side == "reference"
+            with session.candidate.paused():
+                return session.clock_reference.serve(gaps, slots, lambda: self._tables(order), size, calls)[0]
         told: dict[str, Any] = {}
-
-        def prepare() -> None:
-            told.update(session.judge("prepare", order=order, seed=seed, change=True, file=str(self.file), call=True))
-
-        latencies, data = session.clock_candidate.serve(gaps, slots, prepare, size, call=True)
-        self._check_witnesses(data, len(order), told["scales"], "host")
+        latencies, data = session.clock_candidate.serve(
+            gaps, slots, lambda: told.update(self._prepare(order, USUAL)), size, call=True
+        )
+        self._check_witnesses(data, len(order), told, "host")
         return latencies
+
+
+def _hints(easy: list[float], hard: list[float], empty: float, hard_empty: float) -> bool:
+    return float(np.median(easy)) - empty < HINT * (float(np.median(hard)) - hard_empty)
 
 
 def _settled(regime: Regime) -> bool:

@@ -5,7 +5,6 @@ Nothing here needs torch: what touches arrays is a backend, named on the command
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sys
@@ -13,6 +12,8 @@ import traceback
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, BinaryIO, Final
+
+from gpuprobe.kernel_eval.fence import give_up_rights, hide_memory
 
 BACKENDS: Final = {
     "numpy": "gpuprobe.kernel_eval.numpy_backend",
@@ -23,14 +24,12 @@ ROLES: Final = {
     "pace": "gpuprobe.kernel_eval.pacer",
     "candidate": "gpuprobe.kernel_eval.runner",
 }
-_PR_SET_DUMPABLE: Final = 4
 
 
 def main(arguments: list[str]) -> int:
     """Serve commands until the pipe closes: ROLE BACKEND DEVICE READ_FD WRITE_FD."""
     role, backend, device, read_fd, write_fd = arguments
-    if role != "candidate":
-        _hide_memory()
+    give_up_rights() if role == "candidate" else hide_memory()
     server = import_module(ROLES[role]).make(import_module(BACKENDS[backend]).make(device))
     os.set_inheritable(int(read_fd), False)
     os.set_inheritable(int(write_fd), False)
@@ -65,12 +64,6 @@ def _serve(server: Any, name: str, arguments: dict[str, Any], say: Callable[[dic
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}"
-
-
-def _hide_memory() -> None:
-    """Keep other processes of this user from reading this one's memory (root still can)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 if __name__ == "__main__":

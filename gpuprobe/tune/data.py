@@ -33,6 +33,10 @@ class Measured:
     def __len__(self) -> int:
         return len(self.time_s)
 
+    def rows(self, mask: NDArray[np.bool_]) -> Measured:
+        """The rows of a mask."""
+        return Measured(self.work.rows(mask), self.dtype[mask], self.time_s[mask], self.spread[mask], self.gemm[mask])
+
     def folds(self, count: int) -> NDArray[np.int64]:
         """Fold of each row, by its whole GEMM: no GEMM is in two folds, in whatever form and type."""
         sizes = zip(*(column.astype(int).tolist() for column in self.work[:3]), strict=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gpuprobe.record import write_atomically
+from gpuprobe.files import write_atomically
 
 SCHEMA: Final = 1
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from gpuprobe import device, resources
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.files import write_atomically
 from gpuprobe.ops.tiling import FORMS
 from gpuprobe.predict.errors_of import summary
-from gpuprobe.record import write_atomically
 from gpuprobe.tune import data, fitting, model
 from gpuprobe.tune.data import Measured
 from gpuprobe.tune.fitting import Judged
@@ -43,12 +43,13 @@ def jobs(devices: Sequence[str]) -> Iterator[TileJob]:
 
 def train(job: TileJob, folder: Path, say: Say) -> tuple[str, Path]:
     """Fit a device's model, write it and its entry in the device's card below ``folder``; its model_id and path."""
-    measured = data.read(job.files)
+    swept = data.read(job.files)
+    measured = fitting.undisturbed(swept, job.device)
     judged = fitting.cross_validate(measured, job.device, lambda text: say(f"{job.device} kernels: {text}"))
     path = folder / job.device / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     model_id = model.write(path, job.device, fitting.fit(measured, job.device, judged), judged.band)
-    _write_card(path.with_name("card.json"), model_id, measured, judged)
+    _write_card(path.with_name("card.json"), model_id, measured, judged, len(swept) - len(measured))
     return model_id, path
 
 
@@ -68,7 +69,7 @@ def tables(measured: Measured, judged: Judged) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _write_card(path: Path, model_id: str, measured: Measured, judged: Judged) -> None:
+def _write_card(path: Path, model_id: str, measured: Measured, judged: Judged, disturbed: int) -> None:
     card: dict[str, Any] = {"schema": 1, "device": path.parent.name, "models": {}}
     if path.is_file():
         try:
@@ -86,6 +87,7 @@ def _write_card(path: Path, model_id: str, measured: Measured, judged: Judged) -
             f"{fitting.FOLDS} folds of whole GEMMs; loss: time of the best of the first k predicted over the best "
             "measured, geometric mean; absolute percentage errors as median / mean / 90th percentile"
         ),
+        "rows_disturbed": disturbed,
         "noise_percent": round(100 * float(np.median(measured.spread)), 2),
         "interval_coverage": round(float(inside.mean()), 3),
         "interval_median_width": round(float(np.median(width)), 3),

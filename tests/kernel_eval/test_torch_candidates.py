@@ -11,9 +11,13 @@ from gpuprobe.kernel_eval.session import Limits
 
 HERE = Path(__file__).parent / "candidates"
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-NEEDS_STREAMS = {"other_stream", "other_stream_when_timed"}
+NEEDS_STREAMS = {"other_stream", "other_stream_when_timed", "stale_graph"}
+PATCHED = {"sparse_by_mode": "modes", "sparse_by_override": "kernel of aten::take.out", "rebinds_harness": "_TAKE"}
+GAINS_NOTHING = 1.3
+"""Speed-up that a cheat may be credited with where it is not found: it is none."""
 CHEATS = sorted((HERE / "cheats").glob("*.py"))
 HONEST = sorted((HERE / "honest").glob("*.py"))
+FUTILE = sorted((HERE / "futile").glob("*.py"))
 FAULTS = sorted((HERE / "faults").glob("*.py"))
 
 
@@ -40,12 +44,24 @@ def runs_on_cpu(path: Path) -> bool:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(HONEST) >= 30 and len(CHEATS) >= 20 and len(FAULTS) >= 10
+    assert len(HONEST) >= 50 and len(CHEATS) >= 38 and len(FAULTS) >= 10
 
 
 @pytest.mark.parametrize("path", [p for p in CHEATS if runs_on_cpu(p)], ids=lambda p: p.stem)
 def test_no_cheat_passes_on_the_cpu(path: Path) -> None:
-    assert run(path, "cpu").verdict in (Verdict.CHEATS, Verdict.WRONG)
+    assert run(path, "cpu").verdict is not Verdict.CORRECT
+
+
+@pytest.mark.parametrize("name", PATCHED)
+def test_what_stands_in_the_harness_is_named(name: str) -> None:
+    (finding,) = [f for f in run(HERE / "cheats" / f"{name}.py", "cpu").findings if f.name == "patches-harness"]
+    assert PATCHED[name] in finding.detail
+
+
+@pytest.mark.parametrize("path", FUTILE, ids=lambda p: p.stem)
+def test_what_slows_the_others_gains_nothing(path: Path) -> None:
+    result = run(path, "cpu")
+    assert result.verdict is Verdict.CHEATS or all(row.speedup.ratio < GAINS_NOTHING for row in result.speeds)
 
 
 @pytest.mark.parametrize("path", [p for p in HONEST if runs_on_cpu(p)], ids=lambda p: p.stem)
@@ -58,7 +74,7 @@ def test_no_honest_candidate_is_accused_on_the_cpu(path: Path) -> None:
 @pytest.mark.skipif(not has_gpu(), reason="no CUDA GPU")
 @pytest.mark.parametrize("path", CHEATS, ids=lambda p: p.stem)
 def test_no_cheat_passes(path: Path) -> None:
-    assert run(path, "cuda:0").verdict in (Verdict.CHEATS, Verdict.WRONG)
+    assert run(path, "cuda:0").verdict is not Verdict.CORRECT
 
 
 @pytest.mark.gpu

@@ -37,7 +37,7 @@ def test_no_time_is_less_than_the_peak_allows() -> None:
 def test_a_wave_more_takes_longer_and_a_fuller_wave_does_not() -> None:
     one = (128, 128, 64, 8, 8, 3)
     full, fuller, over = (times(128 * a, 128 * b, 4096, one)[0] for a, b in ((10, 10), (11, 12), (17, 16)))
-    assert full == pytest.approx(fuller, rel=0.02)
+    assert full <= fuller < 1.15 * full  # the L2 has more to give, each SM has as much to do
     assert over > 1.3 * fuller
 
 
@@ -65,6 +65,28 @@ def test_validity_agrees_with_what_was_launched() -> None:
     ]  # fmt: skip
     assert len(failed) > 100
     assert not any(is_valid(work).any() for work in failed)
+
+
+def test_what_everybody_asks_for_is_slow_to_come() -> None:
+    """On an H100 a tile of 128 rows takes far longer for one row than for 128: all want the same lines."""
+    one, many = (times(m, 8192, 4096, (128, 32, 32, 8, 8, 3))[0] for m in (1, 128))
+    assert one > 2.5 * many
+
+
+def test_operands_that_outgrow_the_l2_wait_longer() -> None:
+    """A load takes 500 clocks from the L2 and 1,100 from DRAM; two stages wait for each (measured: 498 and 1,143)."""
+    per_step = [
+        (times(16, 4096, k, (16, 128, 32, 8, 4, 2))[0] - times(16, 4096, k // 2, (16, 128, 32, 8, 4, 2))[0]) / (k / 64)
+        for k in (1024, 16384)
+    ]
+    clocks = [1.83e9 * step for step in per_step]
+    assert 400 < clocks[0] < 700 and 900 < clocks[1] < 1300
+
+
+def test_the_persistent_form_fills_its_pipeline_once() -> None:
+    """With one step a tile (17152×640×128 on an H100: 10.9 µs) a pipeline filled anew a tile would take 20 µs."""
+    (found,) = times(17152, 640, 128, (256, 64, 128, 1, 4, 2), form="triton-persistent")
+    assert found == pytest.approx(10.9e-6, rel=0.35)
 
 
 # --- the shipped model ------------------------------------------------------------------------------------------

@@ -1,0 +1,91 @@
+"""What keeps a candidate away from the other processes: memory, pausing, standing; errors inside a timed batch."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gpuprobe.kernel_eval.child import Child
+from gpuprobe.kernel_eval.evaluate import Options, evaluate
+from gpuprobe.kernel_eval.fence import standing
+from gpuprobe.kernel_eval.findings import Verdict
+from gpuprobe.kernel_eval.session import Limits
+from gpuprobe.kernel_eval.speed import repeat_gain
+
+HERE = Path(__file__).parent / "numpy_candidates"
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc")
+
+HIDDEN = """
+import sys, time
+from gpuprobe.kernel_eval.fence import hide_memory
+hide_memory()
+print("hidden", flush=True)
+time.sleep(20)
+"""
+OPENS = """
+import sys
+from gpuprobe.kernel_eval.fence import give_up_rights
+give_up_rights()
+for name in ("mem", "fd/1"):
+    try:
+        open(f"/proc/{sys.argv[1]}/{name}", "rb").close()
+        print("opened", name)
+    except OSError:
+        pass
+"""
+
+
+@LINUX
+def test_a_candidate_cannot_open_memory_or_output_of_the_judge_even_as_root() -> None:
+    with subprocess.Popen([sys.executable, "-c", HIDDEN], stdout=subprocess.PIPE, text=True) as hidden:
+        assert hidden.stdout is not None and hidden.stdout.readline() == "hidden\n"
+        found = subprocess.run(
+            [sys.executable, "-c", OPENS, str(hidden.pid)], check=False, capture_output=True, text=True, timeout=30
+        )
+        hidden.kill()
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+@LINUX
+def test_a_change_of_priority_or_cpus_shows() -> None:
+    with subprocess.Popen(["sleep", "20"]) as process:
+        before = standing([process.pid])
+        os.setpriority(os.PRIO_PROCESS, process.pid, 5)
+        assert standing([process.pid]) != before
+        process.kill()
+
+
+@LINUX
+def test_a_paused_worker_stands_still_and_goes_on(tmp_path: Path) -> None:
+    with Child(["candidate", "numpy", "cpu"], tmp_path) as child:
+        child.ask("hello", 60.0)
+        with child.paused():
+            time.sleep(0.05)
+            assert _state(child.pid) == "T"
+        assert child.ask("hello", 10.0)["device"] == "cpu"
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+
+
+def test_what_is_raised_in_a_timed_batch_is_an_error_at_once_and_no_hang(tmp_path: Path) -> None:
+    file = tmp_path / "later.py"
+    text = (HERE / "own_buffer.py").read_text().replace("self.buffer = None", "self.buffer, self.calls = None, 0")
+    body = "        self.calls += 1\n        if self.calls > 18:\n            raise ValueError('late')\n        if self"
+    file.write_text(text.replace("        if self", body, 1))
+    options = Options(device="cpu", backend="numpy", rounds=3, requests=4, metrics=False, limits=Limits(call_s=60.0))
+    begin_s = time.monotonic()
+    result = evaluate(file, HERE / "task.py", options)
+    assert result.verdict is Verdict.FAILED
+    assert [(f.name, "late" in f.detail) for f in result.findings if f.gravity == "fault"] == [("error", True)]
+    assert time.monotonic() - begin_s < 45.0
+
+
+def test_each_kind_of_batch_is_judged_by_its_own_empty_windows() -> None:
+    easy, hard = [2.0] * 9, [6.0] * 9
+    assert repeat_gain(easy, hard, 1.0, 5.0) is None
+    assert repeat_gain(easy, hard, 1.0, 1.0) == pytest.approx(5.0)
