@@ -100,7 +100,7 @@ def _shipped(name: str) -> Path:
 def _measure(gpu: RealGpu, probes: Sequence[Probe], mode: Mode, say: Callable[[str], None]) -> Run:
     from gpuprobe import arch, campaign
     from gpuprobe.kernels import build_kernels
-    from gpuprobe.record import write_run
+    from gpuprobe.run_files import write_run
 
     here = arch.parse(gpu.device.architecture)
     chosen = [probe for probe in probes if probe.runs_on(here)]
@@ -113,7 +113,7 @@ def _measure(gpu: RealGpu, probes: Sequence[Probe], mode: Mode, say: Callable[[s
 
 def _replay(path: Path, probes: Sequence[Probe], mode: Mode | None, say: Callable[[str], None]) -> Run:
     from gpuprobe import arch, campaign
-    from gpuprobe.record import read_run
+    from gpuprobe.run_files import read_run
 
     recording = read_run(path)
     here = arch.parse(recording.device.architecture)
@@ -152,7 +152,7 @@ def load(path: File) -> Run | Trace | DeviceProfile:
 
 def load_run(path: File) -> Run:
     """The run in a file; GpuprobeError where it holds something else."""
-    from gpuprobe.record import read_run
+    from gpuprobe.run_files import read_run
 
     return read_run(Path(path))
 
@@ -171,12 +171,26 @@ def load_profile(gpu: str | File | Run) -> DeviceProfile:
     return profile_of_run.profile_of(gpu) if isinstance(gpu, Run) else profile_files.load(str(gpu))
 
 
-def compare(a: Run | File, b: Run | File, *, min_effect: float = 0.01, confidence: float = 0.95) -> Comparison:
-    """Run b beside run a, a verdict for each quantity, with the run-to-run noise that the probes declare."""
+def compare(
+    a: Run | File | Sequence[Run | File],
+    b: Run | File | Sequence[Run | File],
+    *,
+    min_effect: float = 0.01,
+    confidence: float = 0.95,
+) -> Comparison:
+    """State b beside state a, a verdict for each quantity, with the run-to-run noise that the probes declare.
+
+    A state is a run or its file, or several of them: repeats of one state, whose mean is less noisy.
+    """
     from gpuprobe.floors import declared
 
-    left, right = (one if isinstance(one, Run) else load_run(one) for one in (a, b))
-    return compare_runs(left, right, min_effect=min_effect, confidence=confidence, floors=declared(left))
+    left, right = _runs(a), _runs(b)
+    return compare_runs(left, right, min_effect=min_effect, confidence=confidence, floors=declared(*left))
+
+
+def _runs(state: Run | File | Sequence[Run | File]) -> list[Run]:
+    listed = [state] if isinstance(state, Run | str | PathLike) else state
+    return [one if isinstance(one, Run) else load_run(one) for one in listed]
 
 
 class Analysis(dict[str, Any]):
@@ -269,7 +283,7 @@ def _cold(predictor: Predictor, gemm: Gemm) -> tuple[float, float, float]:
 
 def write_report(path: File, *inputs: File) -> Path:
     """Write one self-contained HTML page about runs, traces and models; gives its path."""
-    from gpuprobe.record import write_atomically
+    from gpuprobe.files import write_atomically
     from gpuprobe.report.page import render
     from gpuprobe.report.sources import read
 

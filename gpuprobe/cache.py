@@ -7,14 +7,14 @@ A cache that cannot be written costs time, never a result: one warning, then the
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.record import write_atomically
+from gpuprobe.errors import GpuprobeError
+from gpuprobe.files import write_atomically
+from gpuprobe.resources import user_folder
 
 Kind = Literal["cubin", "verdict"]
 
@@ -24,18 +24,7 @@ _DIGEST_BYTES = 32
 
 def cache_dir() -> Path:
     """Folder of the cache: $GPUPROBE_CACHE, else $XDG_CACHE_HOME/gpuprobe, else ~/.cache/gpuprobe."""
-    if own := os.environ.get("GPUPROBE_CACHE"):
-        return Path(own).expanduser()
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "gpuprobe"
-    try:
-        return Path.home() / ".cache" / "gpuprobe"
-    except RuntimeError as error:
-        raise GpuprobeError(
-            "there is no home directory to keep the cache in",
-            "set GPUPROBE_CACHE to a writable folder",
-            Exit.MACHINE_LACKS,
-        ) from error
+    return user_folder("GPUPROBE_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def entry_path(kind: Kind, key: str) -> Path:

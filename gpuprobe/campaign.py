@@ -67,15 +67,8 @@ def run_live(
             path.unlink(missing_ok=True)
         journal = _journal(path, identity)
         stack.callback(lambda: journal.close(remove=False))
-        now = datetime.now(UTC)
-        run_id = f"{gpu.device.name}-{environment.gpu_uuid[:6]}-{now:%Y%m%dT%H%M%S}"
-        journal.start({"run_id": run_id, "started_at": now.isoformat(timespec="seconds")})
-        warnings = _warnings(environment)
-        if journal.finished:
-            warnings.append(
-                f"{len(journal.finished)} probes were measured by an interrupted process that began at "
-                f"{journal.header['started_at']}"
-            )
+        journal.start(_header(gpu, environment))
+        warnings = _warnings(environment, journal)
         results = _measure_all(gpu, probes, kernels, PLANS[mode], journal, observer)
         run = Run(
             run_id=journal.header["run_id"],
@@ -87,12 +80,19 @@ def run_live(
             measurements=tuple(m for result in results for m in result.measurements),
             series=tuple(s for result in results for s in result.series),
             rejections=tuple(r for result in results for r in result.rejections),
-            warnings=tuple(warnings),
+            warnings=warnings,
             duration_s=time.perf_counter() - begin,
         )
         keep(run)
         path.unlink(missing_ok=True)
     return run
+
+
+def _header(gpu: Gpu, environment: Environment) -> dict[str, str]:
+    """What names a new campaign: its run and when it began."""
+    now = datetime.now(UTC)
+    run_id = f"{gpu.device.name}-{environment.gpu_uuid[:6]}-{now:%Y%m%dT%H%M%S}"
+    return {"run_id": run_id, "started_at": now.isoformat(timespec="seconds")}
 
 
 def _compiler(kernels: Kernels) -> str:
@@ -232,13 +232,12 @@ def _identity(gpu: Gpu, environment: Environment, probes: Sequence[Probe], mode:
     }
 
 
-def _warnings(environment: Environment) -> list[str]:
-    warnings = []
-    if environment.other_processes:
-        warnings.append(
-            f"{environment.other_processes} other processes use this GPU: every value is flagged shared_gpu"
-        )
-    return warnings
+def _warnings(environment: Environment, journal: Journal) -> tuple[str, ...]:
+    """What a reader of the run must know: other users of the GPU, and what an earlier process measured."""
+    others, finished, began = environment.other_processes, len(journal.finished), journal.header["started_at"]
+    shared = f"{others} other processes use this GPU: every value is flagged shared_gpu"
+    resumed = f"{finished} probes were measured by an interrupted process that began at {began}"
+    return (*([shared] if others else []), *([resumed] if finished else []))
 
 
 def default_path(run: Run) -> Path:

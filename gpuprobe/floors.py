@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from gpuprobe.comparison import TWINS, Identity
+from gpuprobe.domains import TWINS
 from gpuprobe.probe import discover
 from gpuprobe.record import Measurement, Run
+from gpuprobe.repeats import Identity
 
 STEADY = 0.001
 CLOCK = 0.002
 """The SM clock between runs: what a quantity in cycles gains when it is turned into time."""
 
 
-def declared(run: Run) -> Mapping[Identity, float]:
-    """Floors (relative standard deviations) for every row of ``run``, in the unit measured and in its twin."""
+def declared(*runs: Run) -> Mapping[Identity, float]:
+    """Floors (relative standard deviations) for every row of ``runs``, in the unit measured and in its twin."""
     noise = {probe.name: probe.noise for probe in discover()}
     floors: dict[Identity, float] = {}
-    for row in run.measurements:
+    for row in (row for run in runs for row in run.measurements):
         of_probe = noise.get(row.name, {})
         native = _of(of_probe, row)
         floors[row.key, row.unit] = native

@@ -18,15 +18,13 @@ from typing import Any
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.judge import Result
-from gpuprobe.record import measurement_from, rejection_from, series_from
+from gpuprobe.resources import user_folder
+from gpuprobe.run_files import measurement_from, rejection_from, series_from
 
 
 def state_dir() -> Path:
     """Where journals and finished runs live: $GPUPROBE_STATE, $XDG_STATE_HOME/gpuprobe or ~/.local/state/gpuprobe."""
-    if "GPUPROBE_STATE" in os.environ:
-        return Path(os.environ["GPUPROBE_STATE"])
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "gpuprobe"
+    return user_folder("GPUPROBE_STATE", "XDG_STATE_HOME", ".local/state")
 
 
 class Journal:
@@ -111,20 +109,20 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
 
     with _mapped(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = path.open("a+b", buffering=0)  # what a buffer holds would fail again as the file is closed
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise GpuprobeError(
-                f"another gpuprobe (pid {file.read().strip() or 'unknown'}) is measuring {what}",
-                "wait for it, or name another GPU with --device",
-                Exit.MACHINE_LACKS,
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with _mapped(path):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise GpuprobeError(
+                    f"another gpuprobe (pid {file.read().decode().strip() or 'unknown'}) is measuring {what}",
+                    "wait for it, or name another GPU with --device",
+                    Exit.MACHINE_LACKS,
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
         yield
 
 

@@ -83,7 +83,7 @@ def measure(
         if watcher and estimates:
             sample = next(iter(taken.values()))
             watcher.round(probe, len(log.rounds), plan.stop.max_samples, estimates[0], sample)
-    _repeat_first(probe, log, gpu)
+    _repeat_first(probe, log, gpu, shuffle)
     return judge(probe, log, gpu, _rule(probe, plan))
 
 
@@ -109,8 +109,7 @@ def _round(probe: Probe, log: Log, gpu: Gpu, shuffle: random.Random) -> Round:
     shuffle.shuffle(order)
     taken: dict[Point, Sample] = {}
     for point in order:
-        seed = 1 + PAIR_STRIDE * len(log.rounds) if probe.paired else shuffle.randrange(1, 2**31)
-        sample = _sample(probe, point, log, gpu, seed)
+        sample = _sample(probe, point, log, gpu, _seed(probe, len(log.rounds), shuffle))
         if sample is not None:
             taken[point] = sample
     for point, sample in taken.items():  # only whole rounds are kept: a round cut short by Exhausted leaves no trace
@@ -119,10 +118,7 @@ def _round(probe: Probe, log: Log, gpu: Gpu, shuffle: random.Random) -> Round:
 
 
 def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat: bool = False) -> Sample | None:
-    job = replace(
-        _job(probe, point, log.kernels[point], 0 if point.zero else seed),
-        repeat=repeat,
-    )
+    job = replace(_job(probe, point, log.kernels[point], seed), repeat=repeat)
     outcome = gpu.run(job)
     sample = outcome.sample
     reason = None
@@ -140,6 +136,11 @@ def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat
     return sample
 
 
+def _seed(probe: Probe, number: int, shuffle: random.Random) -> int:
+    """The seed of a sample in round ``number``: one for all points of the round where they are paired."""
+    return 1 + PAIR_STRIDE * number if probe.paired else shuffle.randrange(1, 2**31)
+
+
 def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
     assert kernel.cubin is not None
     return Job(
@@ -150,7 +151,7 @@ def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
         entry=probe.entry,
         prepare=probe.prepare,
         method=probe.method,
-        seed=seed,
+        seed=0 if point.zero else seed,
         out_words=probe.out_words,
     )
 
@@ -174,14 +175,21 @@ def _rule(probe: Probe, plan: Plan) -> StopRule:
     return replace(plan.stop, relative_width=probe.width, min_samples=1, max_samples=max(1, probe.rounds))
 
 
-def _repeat_first(probe: Probe, log: Log, gpu: Gpu) -> None:
-    """The drift check: the first configuration once more at the end."""
-    first = next(iter(log.kernels), None)
+def _repeat_first(probe: Probe, log: Log, gpu: Gpu, shuffle: random.Random) -> None:
+    """The drift check: the first configuration once more at the end, in the company and with the seeds it had before.
+
+    After itself instead of after another configuration it finds other lines in L2 (1.3 % less of a cold pass seen).
+    """
+    first, *others = log.kernels or (None,)
     if first is None or not log.rounds or probe.rounds:
         return
     for repeat in range(DRIFT_REPEATS):
+        seed = _seed(probe, repeat, shuffle)
+        if others and gpu.source != "replay":
+            before = shuffle.choice(others)
+            gpu.run(_job(probe, before, log.kernels[before], seed))
         try:
-            sample = _sample(probe, first, log, gpu, seed=repeat + 1, repeat=True)
+            sample = _sample(probe, first, log, gpu, seed, repeat=True)
         except Exhausted:
             return
         if sample is not None:

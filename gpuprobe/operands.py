@@ -6,7 +6,6 @@ kernel's results can be checked exactly, or to the rounding of its accumulator.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,11 +90,6 @@ def words(out: bytes) -> NDArray[np.uint32]:
 def floats(out: bytes) -> NDArray[np.float32]:
     """The kernel's ``out`` as FP32 numbers."""
     return np.frombuffer(out, dtype=np.float32)
-
-
-def float_bits(value: float) -> int:
-    """Bits of an FP32 number."""
-    return int(struct.unpack("<I", struct.pack("<f", value))[0])
 
 
 def expect_all(found: NDArray[np.uint32], wanted: int) -> str | None:

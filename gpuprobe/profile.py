@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gpuprobe import tabular
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.record import write_atomically
+from gpuprobe.files import write_atomically
 from gpuprobe.units import quantity
 
 if TYPE_CHECKING:

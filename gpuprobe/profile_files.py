@@ -17,7 +17,7 @@ from gpuprobe import device, resources
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.profile import Bandwidth, Curve, DeviceProfile, Energy, Latency, LaunchCost, Part, Peak, Value, parse
 from gpuprobe.profile_of_run import profile_from, profile_of
-from gpuprobe.record import read_run
+from gpuprobe.run_files import read_run
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
 RECORDING = "run.json.gz"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
-from gpuprobe.comparison import domain_of, label, orientation
+from gpuprobe.domains import domain_of, orientation
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.record import DeviceSpec, Measurement, Params, Run
 
@@ -145,7 +145,7 @@ def _row(
 ) -> PublishedRow:
     if not value.value > 0.0:
         raise GpuprobeError(
-            f"{label(measurement)}: the published value {value.value} ({value.source}) has no ratio",
+            f"{measurement.title}: the published value {value.value} ({value.source}) has no ratio",
             "correct the probe",
         )
     ratio, low, high = (number / value.value for number in (measurement.value, measurement.low, measurement.high))

@@ -1,30 +1,22 @@
-"""What gpuprobe stores: devices, environments, measurements and runs, as frozen data and as JSON.
+"""What gpuprobe stores: devices, environments, measurements and runs, as frozen data (as JSON: ``run_files``).
 
 SI base units inside (seconds, bytes, joules, hertz); formatting belongs to the edge. Raw samples are always kept.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import math
-import os
-import tempfile
-import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from gpuprobe import tabular
-from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.errors import GpuprobeError
 from gpuprobe.units import quantity
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-SMALLEST, LARGEST = 1e-30, 1e30
 
 Origin = Literal["driver", "datasheet", "measured", "published"]
 Source = Literal["live", "replay", "synthetic"]
@@ -203,6 +195,12 @@ class Measurement:
         return self.name, self.quantity, tuple(sorted(self.params.items()))
 
     @property
+    def title(self) -> str:
+        """Name, quantity and parameters in one line, for messages."""
+        params = ", ".join(f"{name}={value}" for name, value in sorted(self.params.items()))
+        return f"{self.name} {self.quantity}" + (f" ({params})" if params else "")
+
+    @property
     def n(self) -> int:
         """Number of samples behind the value."""
         return len(self.samples)
@@ -268,183 +266,3 @@ class Run:
 
 _FRAME = ("name", "quantity", "unit", "value", "low", "high", "n", "sm_clock_hz", "power_w", "limit")
 """Columns of ``Run.to_frame``; those of the parameters stand after the second."""
-
-
-def to_document(run: Run) -> dict[str, Any]:
-    """The JSON document of a Run, as stored and as printed under ``--json`` (``n`` added to each measurement)."""
-    document = asdict(run)
-    for row, measurement in zip(document["measurements"], run.measurements, strict=True):
-        row["n"] = measurement.n
-    return {"schema": document.pop("schema"), **document}
-
-
-def from_document(document: Mapping[str, Any], origin: str = "the document") -> Run:
-    """A Run from its JSON document; GpuprobeError where it is damaged or of a later schema."""
-    schema = document.get("schema") if isinstance(document, Mapping) else None
-    if not isinstance(schema, int):
-        raise GpuprobeError(
-            f"{origin} is not a gpuprobe run: it has no 'schema' number", "pass a file written by microbench"
-        )
-    if schema > SCHEMA:
-        raise GpuprobeError(
-            f"{origin} has schema {schema}; this gpuprobe reads up to {SCHEMA}", "pip install --upgrade gpuprobe"
-        )
-    if "measurements" in document and "series" not in document:
-        raise GpuprobeError(
-            f"{origin} holds no raw samples: it is what --json prints",
-            "write the run with: gpuprobe microbench -o FILE",
-        )
-    try:
-        return _run(document)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise GpuprobeError(
-            f"{origin} is damaged: {type(error).__name__}: {error}", "record it again with: gpuprobe microbench -o FILE"
-        ) from error
-
-
-def _run(document: Mapping[str, Any]) -> Run:
-    device = document["device"]
-    numbers = {str(key): Number(**_checked(Number, number)) for key, number in device["numbers"].items()}
-    names = _texts(device.get("nvml_names", ()))
-    return Run(
-        **{
-            **_checked(Run, document),
-            "device": DeviceSpec(**{**_checked(DeviceSpec, device), "numbers": numbers, "nvml_names": names}),
-            "environment": Environment(**_checked(Environment, document["environment"])),
-            "measurements": tuple(measurement_from(row) for row in document["measurements"]),
-            "series": tuple(series_from(row) for row in document["series"]),
-            "rejections": tuple(rejection_from(row) for row in document["rejections"]),
-            "warnings": _texts(document["warnings"]),
-        }
-    )
-
-
-def measurement_from(row: Mapping[str, Any]) -> Measurement:
-    """A Measurement from its JSON object; extra keys that readers may meet (``n``, ``published``) are left out."""
-    known = _checked(Measurement, row)
-    measurement = Measurement(**{**known, "samples": _numbers(row["samples"]), "flags": _texts(row["flags"])})
-    if not measurement.low <= measurement.value <= measurement.high:
-        raise ValueError(f"{measurement.name}: {measurement.value} is outside its own interval")
-    if not SMALLEST < measurement.value < LARGEST:
-        raise ValueError(f"{measurement.name}: {measurement.value} {measurement.unit} is no measured quantity")
-    return measurement
-
-
-def rejection_from(row: Mapping[str, Any]) -> Rejection:
-    """A Rejection from its JSON object."""
-    return Rejection(**_checked(Rejection, row))
-
-
-def series_from(row: Mapping[str, Any]) -> Series:
-    """A Series from its JSON object."""
-    columns = {str(name): _numbers(values) for name, values in row["columns"].items()}
-    if len({len(column) for column in columns.values()}) > 1:
-        raise ValueError(f"the columns of {row['probe']} differ in length")
-    return Series(**{**_checked(Series, row), "columns": columns})
-
-
-_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "str": (str,),
-    "Origin": (str,),
-    "Source": (str,),
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "bool | None": (bool, type(None)),
-    "float": (int, float),
-    "float | None": (int, float, type(None)),
-    "Param": (int, float, str),
-    "Params": (dict,),
-    "Mapping[str, str]": (dict,),
-}
-"""Annotation of a stored field → what JSON may hold for it; fields of other annotations are read one by one."""
-
-_VALUES = {"Params": "Param", "Mapping[str, str]": "str"}
-
-
-def _checked(kind: type, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of the dataclass ``kind`` in ``row``, their types checked; keys that later versions added are left out."""
-    known = {one.name: str(one.type) for one in fields(kind) if one.name in row}
-    for name, annotation in known.items():
-        _check(name, annotation, row[name])
-    return {name: float(row[name]) if annotation == "float" else row[name] for name, annotation in known.items()}
-
-
-def _check(name: str, annotation: str, value: Any) -> None:
-    """ValueError where JSON's ``value`` does not fit a field's annotation, or is not finite."""
-    types = _JSON_TYPES.get(annotation)
-    if types is None:
-        return
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise ValueError(f"{name} is {value!r}")
-    if isinstance(value, float):
-        _finite(value, name)
-    for inner in value.values() if isinstance(value, dict) else ():
-        _check(name, _VALUES[annotation], inner)
-
-
-def _texts(values: Iterable[Any]) -> tuple[str, ...]:
-    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{values!r} is not a list of texts")
-    return tuple(values)
-
-
-def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
-    found = tuple(values)
-    if set(map(type, found)) <= {int, float} and all(map(math.isfinite, found)):  # runs hold millions of them
-        return tuple(map(float, found))
-    return tuple(_finite(value, "sample") for value in found)
-
-
-def _finite(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{what} is {value!r}, not a finite number")
-    return float(value)
-
-
-def read_run(path: Path) -> Run:
-    """Read a Run file (``.json`` or ``.json.gz``); GpuprobeError where it is missing, damaged or too new."""
-    try:
-        raw = path.read_bytes()
-        text = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        document = json.loads(text)
-    except OSError as error:
-        raise GpuprobeError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except (ValueError, EOFError, zlib.error, RecursionError) as error:
-        raise GpuprobeError(
-            f"{path} is damaged or not a run file: {error}", "record it again with: gpuprobe microbench -o FILE"
-        ) from error
-    return from_document(document, str(path))
-
-
-def write_run(run: Run, path: Path) -> None:
-    """Write a Run to ``path`` (gzip for ``.gz``), whole or not at all."""
-    write_atomically(path, encode(to_document(run), compress=path.suffix == ".gz"))
-
-
-def encode(document: Any, *, compress: bool) -> bytes:
-    """Compact UTF-8 JSON of ``document``; gzip where asked, without a time stamp: equal runs are equal files."""
-    text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-    return gzip.compress(text, 9, mtime=0) if compress else text
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to a temporary name beside ``path``, flush it to disk and rename; GpuprobeError on any failure."""
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise GpuprobeError(
-            f"cannot write {path}: {error.strerror or error}",
-            "choose another path with -o, or free space",
-            Exit.MACHINE_LACKS,
-        ) from error
-    finally:  # also on Ctrl-C; after the rename there is nothing left to remove
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)

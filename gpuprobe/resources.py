@@ -1,7 +1,8 @@
-"""Where the data folders beside the package are: in a checkout first, else packaged in the wheel."""
+"""Where folders are: the data beside the package (in a checkout first, else in the wheel), and the user's own."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -29,3 +30,19 @@ def folder(name: str) -> Path:
         "reinstall with: pip install --force-reinstall gpuprobe",
         Exit.MACHINE_LACKS,
     )
+
+
+def user_folder(variable: str, xdg_variable: str, below_home: str) -> Path:
+    """A folder of the user's: $variable, else $xdg_variable/gpuprobe, else ~/below_home/gpuprobe. It need not exist."""
+    if own := os.environ.get(variable):
+        return Path(own).expanduser()
+    if base := os.environ.get(xdg_variable):
+        return Path(base) / "gpuprobe"
+    try:
+        return Path.home() / below_home / "gpuprobe"
+    except RuntimeError as error:
+        raise GpuprobeError(
+            "there is no home directory to keep files in",
+            f"set {variable} to a folder that can be written",
+            Exit.MACHINE_LACKS,
+        ) from error

@@ -1,4 +1,4 @@
-"""Statistics of samples as pure functions of arrays: medians, slopes, staircases, clusters, stopping rules.
+"""Statistics of samples as pure functions of arrays: medians, ratios, staircases, clusters, stopping rules.
 
 Everything here is deterministic and distribution-free where it can be, because GPU samples are skewed, heavy-tailed
 and quantised. Values keep the unit they come in; widths, shares and ratios are plain numbers (0.01 is 1 %).
@@ -48,16 +48,6 @@ class Ratio(NamedTuple):
         """Whether the whole interval lies inside a change of ``effect`` either way."""
         band = math.log1p(effect)
         return math.log(self.low) >= -band and math.log(self.high) <= band
-
-
-class Slope(NamedTuple):
-    """A line through points: slope (y per x) with its interval, intercept and residual (both in the unit of y)."""
-
-    slope: float
-    intercept: float
-    low: float
-    high: float
-    residual: float
 
 
 def relative_width(interval: Interval) -> float:
@@ -199,34 +189,6 @@ def drift(first: ArrayLike, last: ArrayLike, confidence: float = 0.99) -> Ratio:
     return is_different(first, last, confidence)
 
 
-def slope(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Slope:
-    """Least-squares line with Student's interval of the slope; residual is the RMS error (n - 2), in the unit of y.
-
-    Two points leave no freedom to judge the line by: low and high are then infinite. Repeats at one x are welcome.
-    """
-    x_values, y_values = _points(x, y)
-    centre, spread = x_values.mean(), float(((x_values - x_values.mean()) ** 2).sum())
-    value = float(((x_values - centre) * y_values).sum()) / spread
-    intercept = float(y_values.mean() - value * centre)
-    degrees = len(x_values) - 2
-    if degrees == 0:
-        return Slope(value, intercept, -math.inf, math.inf, 0.0)
-    residual = math.sqrt(float(((y_values - intercept - value * x_values) ** 2).sum()) / degrees)
-    half = student_quantile(confidence, degrees) * residual / math.sqrt(spread)
-    return Slope(value, intercept, value - half, value + half, residual)
-
-
-def slopes(x: ArrayLike, rows: ArrayLike) -> Array:
-    """Least-squares slope of every row of an (m, len(x)) array, in y per x: one per repeat, for ``median_interval``."""
-    matrix = np.asarray(rows, dtype=np.float64)
-    if matrix.ndim != 2 or len(matrix) == 0:
-        raise GpuprobeError("slopes need a table of repeats by points", "pass one row per repeat")
-    x_values, _ = _points(x, matrix[0])
-    weights = x_values - x_values.mean()
-    result: Array = matrix @ weights / float((weights**2).sum())
-    return result
-
-
 class Clusters(NamedTuple):
     """Two groups of values: centres and threshold in their unit, counts, and the separation of the centres.
 
@@ -274,19 +236,6 @@ def two_clusters(values: ArrayLike) -> Clusters:
     separation = distance / within if within > 1e-12 * abs(distance) else math.inf
     threshold = float(low[-1] + high[0]) / 2
     return Clusters(float(low.mean()), float(high.mean()), threshold, cut, n - cut, separation)
-
-
-def knee(x: ArrayLike, y: ArrayLike, share: float = 0.98) -> float:
-    """Smallest measured x at which y reaches ``share`` of its plateau: the warps a tensor core needs, say.
-
-    The plateau is the median of the values within 5 % of the largest, so that one lucky point does not set it.
-    """
-    x_values, y_values = _points(x, y)
-    top = float(y_values.max())
-    if top <= 0.0 or not 0.0 < share <= 1.0:
-        raise GpuprobeError("a knee needs positive values and a share in (0, 1]", "pass a rate that saturates")
-    plateau = float(np.median(y_values[y_values >= 0.95 * top]))
-    return float(x_values[y_values >= share * plateau].min())
 
 
 class StopReason(Enum):
@@ -414,7 +363,7 @@ def _vector(values: ArrayLike) -> Array:
 def _points(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x_values, y_values = _vector(x), _vector(y)
     if len(x_values) != len(y_values) or x_values.min() == x_values.max():
-        raise GpuprobeError("a line needs as many x as y and two different x", "measure at two or more settings")
+        raise GpuprobeError("a curve needs as many x as y and two different x", "measure at two or more settings")
     return x_values, y_values
 
 

@@ -26,10 +26,6 @@ H100 = {
     "nvmlDeviceGetMigMode": [0, 0],
     "nvmlDeviceGetPersistenceMode": 1,
     "nvmlDeviceGetComputeRunningProcesses_v3": [],
-    "nvmlDeviceGetCurrPcieLinkGeneration": 1,
-    "nvmlDeviceGetCurrPcieLinkWidth": 16,
-    "nvmlDeviceGetMaxPcieLinkGeneration": 5,
-    "nvmlDeviceGetMaxPcieLinkWidth": 16,
 }
 
 

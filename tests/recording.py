@@ -13,13 +13,15 @@ from gpuprobe import device as catalogue
 from gpuprobe import resources
 from gpuprobe.build import Cubin
 from gpuprobe.estimate import Point, latency
+from gpuprobe.files import encode
 from gpuprobe.gate import Verdict
 from gpuprobe.gpu.protocol import Job, Outcome
 from gpuprobe.gpu.synthetic import Model, SyntheticGpu
 from gpuprobe.kernels import Kernel, Kernels, defines_key
 from gpuprobe.measure import Plan
 from gpuprobe.probe import Launch, Mode, Probe
-from gpuprobe.record import DeviceSpec, Environment, Params, Run, Sample, encode, from_document, to_document
+from gpuprobe.record import DeviceSpec, Environment, Params, Run, Sample
+from gpuprobe.run_files import from_document, to_document
 from gpuprobe.stats import StopRule
 
 CLOCK_HZ = 1.755e9

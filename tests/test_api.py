@@ -11,7 +11,8 @@ import pytest
 import gpuprobe
 from gpuprobe import GpuprobeError, api, tabular
 from gpuprobe.profile import DeviceProfile
-from gpuprobe.record import Run, write_run
+from gpuprobe.record import Run
+from gpuprobe.run_files import write_run
 from gpuprobe.trace.model import Trace
 
 ROOT = Path(__file__).resolve().parent.parent

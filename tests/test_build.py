@@ -205,9 +205,20 @@ def test_an_interrupt_kills_the_workers_and_starts_no_others():
         assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert output == ""
     assert "KeyboardInterrupt" in errors
+
+
+def test_a_worker_that_was_being_started_as_the_others_were_stopped_ends_too():
+    pool = workers._Workers()
+    pool.stop()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as late:
+        pool.add(late)
+        assert late.wait(timeout=30) == -signal.SIGKILL
 
 
 def test_a_compile_error_names_file_line_and_cause():
@@ -245,6 +256,15 @@ def test_missing_nvrtc_is_exit_3_with_the_pip_command(monkeypatch):
     with pytest.raises(GpuprobeError, match="pip install nvidia-cuda-nvrtc") as caught:
         scaled()
     assert caught.value.exit_code == Exit.MACHINE_LACKS
+
+
+def test_workers_find_this_package_and_none_of_its_modules_by_its_bare_name(tmp_path):
+    environment = workers._environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
+    script = "import profile, gpuprobe; print(gpuprobe.__file__, profile.__file__)"
+    command = [sys.executable, "-S", "-c", script]  # -S: no site-packages, where the package may be installed as well
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    ours, profiler = map(Path, done.stdout.split())
+    assert ours.parent == CHECKOUT / "gpuprobe" != profiler.parent
 
 
 def test_the_compiler_is_loaded_only_to_compile():

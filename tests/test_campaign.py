@@ -32,7 +32,8 @@ from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.gpu.protocol import Job, Outcome
 from gpuprobe.gpu.synthetic import SyntheticGpu
 from gpuprobe.probe import Probe
-from gpuprobe.record import Run, write_run
+from gpuprobe.record import Run
+from gpuprobe.run_files import write_run
 
 TESTS = Path(__file__).resolve().parent
 NAMES = ("one", "two", "three", "four")

@@ -119,7 +119,10 @@ def test_interrupted_is_130(command, capsys, error):
 def test_an_operating_system_error_names_the_file(command, capsys):
     command(raises(OSError(errno.EACCES, "Permission denied", "/etc/shadow")))
     assert main(["work"]) == 3
-    assert capsys.readouterr().err == "gpuprobe: error: cannot use /etc/shadow: Permission denied\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "gpuprobe: error: cannot use /etc/shadow: Permission denied",
+        "  hint: check path and free space",
+    ]
 
 
 def test_what_a_command_returns_is_the_exit_code(command):
@@ -144,7 +147,7 @@ def test_a_full_disk_behind_stdout_is_said(arguments):
         done = gpuprobe(*arguments, stdout=full)
     assert (done.returncode, done.stderr) == (
         3,
-        "gpuprobe: error: cannot use standard output: No space left on device\n",
+        "gpuprobe: error: cannot use standard output: No space left on device\n  hint: check path and free space\n",
     )
 
 
@@ -303,7 +306,7 @@ def test_an_output_is_written_by_its_suffix(tmp_path):
     [
         (3.0123e12, "B/s", "3.012 TB/s"),
         (999.96e9, "FLOP/s", "1 TFLOP/s"),
-        (4.0212, "cycle", "4.021 cycle"),
+        (4.0212, "cycle", "4.021 cycles"),
         (1024.0, "FMA/cycle/SM", "1024 FMA/cycle/SM"),
         (2.5e-6, "s", "2.5 µs"),
         (3e-12, "s", "0.003 ns"),

@@ -13,7 +13,7 @@ from gpuprobe.cli import against, microbench
 from gpuprobe.cli.compare import command as compare
 from gpuprobe.cli.microbench import command
 from gpuprobe.errors import Exit
-from gpuprobe.record import read_run
+from gpuprobe.run_files import read_run
 
 FILE = resources.folder("reports") / "h100-sxm" / recordings.FILE
 PROBES = ("--probe", "ffma_latency", "--probe", "shared_latency", "--probe", "null_*")

@@ -4,7 +4,8 @@ import pytest
 
 from gpuprobe import device
 from gpuprobe.cli import main
-from gpuprobe.record import Environment, Measurement, Run, write_run
+from gpuprobe.record import Environment, Measurement, Run
+from gpuprobe.run_files import write_run
 
 
 def measurement(name, value, unit="cycle", **params):
@@ -37,12 +38,28 @@ def test_a_change_is_shown_with_its_ratio_and_interval(a, tmp_path, capsys):
     assert main(["compare", a, b, "--domain", "native"]) == 0
     captured = capsys.readouterr()
     (row,) = captured.out.splitlines()[1:]
-    assert row.split()[:6] == ["ffma_latency", "latency", "4", "cycle", "4.4", "cycle"]
+    assert row.split()[:6] == ["ffma_latency", "latency", "4", "cycles", "4.4", "cycles"]
     assert "1.1000" in row
     assert row.split()[-1] == "SLOWER"
     assert "differs: driver: 580.1 in a, 590.2 in b" in captured.err
     assert "only in a: 1 (only_here)" in captured.err
     assert "1 SLOWER" in captured.err
+
+
+def test_folders_of_repeats_are_compared_as_states(tmp_path, capsys):
+    for state, value in (("before", 4.0), ("after", 4.4)):
+        for number in range(3):
+            (tmp_path / state).mkdir(exist_ok=True)
+            run_file(tmp_path / state, f"{state}{number}", [measurement("ffma_latency", value)])
+    before, after = str(tmp_path / "before"), str(tmp_path / "after")
+    assert main(["compare", before, after, "--fail-on", "slower", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["runs"]["a"] == ["before0", "before1", "before2"] and document["b"] == "after0 + after1 + after2"
+    assert main(["compare", before, "published"]) == 2
+    assert "holds 3 runs" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main(["compare", before, str(tmp_path / "none")]) == 2
+    assert "no run files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

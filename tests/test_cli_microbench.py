@@ -23,7 +23,8 @@ from gpuprobe.gpu.protocol import Job, Outcome
 from gpuprobe.gpu.synthetic import SyntheticGpu
 from gpuprobe.measure import PLANS
 from gpuprobe.probe import discover
-from gpuprobe.record import SCHEMA, Run, Sample, read_run, to_document
+from gpuprobe.record import SCHEMA, Run, Sample
+from gpuprobe.run_files import read_run, to_document
 
 Told = Callable[..., tuple[int, str, str]]
 PROBES = ("--probe", "ffma_latency", "--probe", "iadd3_latency")

@@ -1,12 +1,14 @@
 """The documentation is true: references are fresh, links lead somewhere, and what is marked ``run`` runs, literally.
 
 A fenced block says in its first line what is done with it: ``console run`` (lines after ``$`` are run, every other line
-must occur in their output), ``python run``, ``toml write=PATH`` and the like, ``diff apply``. Pages run in a copy of
-the checkout, each in its own.
+must occur in their output), ``console parse`` (commands that need a GPU or hours: their options must exist), ``python
+run``, ``python example`` (must be Python), ``toml write=PATH`` and the like, ``diff apply``; ``text`` is no code. Pages
+run in a copy of the checkout, each in its own.
 """
 
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,7 +53,8 @@ RUNNABLE = [page for page in PAGES if any(blocks(page))]
 
 def test_the_references_are_what_the_code_says():
     # A process of its own: click keeps a command's help option as it was first asked for, by whichever test came first.
-    check = subprocess.run([sys.executable, ROOT / "docs/reference.py", "--check"], capture_output=True, text=True)
+    command = [sys.executable, ROOT / "docs/reference.py", "--check"]
+    check = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 
 
@@ -134,8 +137,13 @@ def follow(language, action, text, checkout):
     elif (language, kind) == ("python", "run"):
         code, said = shell([sys.executable, "-c", text], checkout)
         assert code == 0, said
+    elif (language, kind) == ("python", "example"):
+        compile(text, "example", "exec")
     elif (language, kind) == ("console", "run"):
         follow_console(text, checkout)
+    elif (language, kind) == ("console", "parse"):
+        for line in text.splitlines():
+            parse(line.removeprefix("$ "))
     else:
         raise AssertionError(f"a block that says '{language} {action}': nothing is known of this")
 
@@ -147,6 +155,55 @@ def follow_console(text, checkout):
         assert code == 0, f"{command}\n{said}"
         missing = [line for line in expected if line.strip() and line.strip() not in said]
         assert not missing, f"{command}\nlacks {missing}:\n{said}"
+
+
+def parse(line):
+    """Look a ``gpuprobe`` command line up without running it; AssertionError where command or option is unknown."""
+    import click
+
+    from gpuprobe.cli.group import GROUP
+
+    name, *words = shlex.split(line, comments=True)
+    assert name == "gpuprobe", line
+    command, context = GROUP, click.Context(GROUP)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, line
+        command, context = found, click.Context(found)
+    try:
+        command.make_parser(context).parse_args(words)
+    except click.UsageError as error:
+        raise AssertionError(f"{line}: {error.format_message()}") from error
+
+
+GENERATED = ("docs/reference/cli.md", "docs/reference/api.md", "docs/coverage.md", "README.md", "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED])
+def test_every_block_of_code_says_what_is_done_with_it(page):
+    unmarked = [token for token in tokens_of(page) if token.type in ("fence", "code_block") and " " not in token.info]
+    assert [token.content for token in unmarked if token.info != "text"] == []
+
+
+def test_every_command_of_the_readme_has_its_options():
+    commands = [
+        line
+        for token in tokens_of("README.md")
+        if token.type == "fence"
+        for line in token.content.splitlines()
+        if line.startswith("gpuprobe ")
+    ]
+    assert len(commands) > 10
+    for line in commands:
+        parse(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["gpuprobe no-such", "gpuprobe report --no-such x", "rm -r x", "gpuprobe trace no-such"]
+)
+def test_a_command_that_does_not_exist_is_found(line):
+    with pytest.raises(AssertionError):
+        parse(line)
 
 
 @pytest.mark.parametrize("page", RUNNABLE)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuprobe.families.mma_host import products
-from gpuprobe.fragments import mma_m16n8, wgmma_m64, wgmma_products
+from gpuprobe.fragments import mma_m16n8
 from gpuprobe.mma import parse
 from gpuprobe.operands import operand, rounded
 
@@ -64,37 +64,5 @@ def test_the_product_is_that_of_the_registers_by_the_isa(kind: str) -> None:
     assert np.array_equal(products(parse(kind), seed)[0], a_matrix @ b_matrix)
 
 
-@pytest.mark.parametrize("register", [0, 1, 2, 3, 4, 63, 126, 127])
-def test_wgmma_accumulators_lie_where_the_isa_says(register: int) -> None:
-    """D of m64nNk16: row = 16 * warp + lane / 4 + 8 * ((i / 2) % 2), column = 8 * (i / 4) + 2 * (lane % 4) + i % 2."""
-    product = np.arange(64 * 256, dtype=float).reshape(64, 256)
-    found = wgmma_m64(product, register)
-    assert found.shape == (128,)
-    for thread in range(128):
-        warp, lane = divmod(thread, 32)
-        row = 16 * warp + lane // 4 + (8 if (register // 2) % 2 else 0)
-        assert found[thread] == product[row, 8 * (register // 4) + 2 * (lane % 4) + register % 2]
-
-
-def test_the_registers_of_a_warpgroup_hold_every_element_once() -> None:
-    product = np.arange(64 * 256, dtype=float).reshape(64, 256)
-    held = np.concatenate([wgmma_m64(product, register) for register in range(128)])
-    assert sorted(held) == list(range(64 * 256))
-
-
-@pytest.mark.parametrize("kind", ["F16", "BF16"])
-@pytest.mark.parametrize("slices", [1, 4])
-def test_the_slices_add_up_to_the_whole_product(kind: str, slices: int) -> None:
-    seed, k = 11, 16 * slices
-    a = [[operand(np.array([row * k + i], dtype=np.uint32), seed) for i in range(k)] for row in range(64)]
-    b = operand(np.arange(64 * k, 64 * k + 256 * k, dtype=np.uint32), seed)
-    whole = rounded(np.array(a, dtype=np.float32).reshape(64, k), kind) @ rounded(b, kind).reshape(256, k).T
-    found = wgmma_products(kind, seed, slices)
-    assert found.shape == (slices, 64, 256)
-    assert np.allclose(found.sum(axis=0), whole, rtol=1e-12, atol=1e-9)
-    assert not np.allclose(found[0], whole) or slices == 1
-
-
 def test_zero_operands_give_a_zero_product() -> None:
     assert not products(parse("F16"), 0)[0].any()
-    assert not wgmma_products("BF16", 0, 4).any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -179,6 +181,33 @@ def test_where_state_is_kept(monkeypatch: pytest.MonkeyPatch, variables: dict[st
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert state_dir() == Path(folder)
+
+
+def test_without_a_home_directory_the_variable_to_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user has no entry in /etc/passwd."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("GPUPROBE_STATE", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(GpuprobeError) as caught:
+        state_dir()
+    assert "GPUPROBE_STATE" in caught.value.hint and caught.value.exit_code is Exit.MACHINE_LACKS
+
+
+def test_a_folder_that_cannot_lock_is_an_error_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on some network file systems."""
+
+    def refuse(file: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(GpuprobeError) as caught, exclusive(tmp_path / "gpu.lock", "the GPU"):
+        pytest.fail("measuring without a lock")
+    lacks(caught, tmp_path / "gpu.lock")
+    assert "No locks available" in caught.value.message
 
 
 # --- one at a time ----------------------------------------------------------------------------------------------

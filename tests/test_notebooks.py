@@ -58,3 +58,26 @@ def test_a_failing_cell_fails_the_notebook(tmp_path):
     source.write_text("# %%\nraise ValueError('broken')\n", encoding="utf-8")
     with pytest.raises(CellExecutionError, match="broken"):
         build.execute(build.notebook(source))
+
+
+def test_a_gpu_is_measured_as_soon_as_its_recording_lies_in_reports(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from gpuprobe import load_profile, resources
+    from gpuprobe.run_files import read_run, write_run
+
+    assert "h200-sxm" in (FOLDER / "sources" / "5_choose_a_gpu.py").read_text(encoding="utf-8")
+    run = read_run(ROOT / "reports" / "h100-sxm" / "aa" / "quick1.json.gz")
+    device = replace(run.device, name="h200-sxm", product="NVIDIA H200")
+    write_run(replace(run, device=device), tmp_path / "h200-sxm" / "run.json.gz")
+    folder = resources.folder
+    monkeypatch.setattr(resources, "folder", lambda name: tmp_path if name == "reports" else folder(name))
+    profile = load_profile("h200-sxm")
+    assert profile.product == "NVIDIA H200" and profile.bandwidth("DRAM").origin == "measured"
+
+
+def test_the_committed_notebooks_warn_of_nothing():
+    for source in SOURCES:
+        committed = json.loads((FOLDER / f"{source.stem}.ipynb").read_text(encoding="utf-8"))
+        outputs = [output for cell in committed["cells"] for output in cell.get("outputs", ())]
+        assert not [output for output in outputs if output.get("name") == "stderr"], source.name

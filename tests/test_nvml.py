@@ -27,7 +27,6 @@ def test_everything_is_in_si_units(fake):
         assert (gpu.sm_clock_hz, gpu.max_sm_clock_hz) == (345e6, 1980e6)
         assert (gpu.mem_clock_hz, gpu.max_mem_clock_hz) == (2619e6, 2619e6)
         assert gpu.memory == nvml.Memory(total=85520809984, used=0, free=85520809984)
-        assert gpu.pcie == nvml.PcieLink(generation=1, width=16, max_generation=5, max_width=16)
         assert (gpu.ecc, gpu.mig, gpu.persistence) == (True, False, True)
 
 
@@ -52,7 +51,7 @@ def test_what_a_gpu_lacks_is_none_not_zero(fake):
     fake.answers = {"nvmlDeviceGetName": "NVIDIA GeForce"}
     with Nvml(0) as gpu:
         reading = gpu.read()
-        known = [gpu.ecc, gpu.mig, gpu.persistence, gpu.pcie, gpu.memory, gpu.energy_j, gpu.other_processes()]
+        known = [gpu.ecc, gpu.mig, gpu.persistence, gpu.memory, gpu.energy_j, gpu.other_processes()]
     assert known == [None] * len(known)
     assert (reading.power_w, reading.temperature_c, reading.throttle, reading.energy_j) == (None, None, None, None)
 

@@ -32,7 +32,8 @@ from gpuprobe.profile import (
     write,
 )
 from gpuprobe.profile_of_run import RULES, profile_of
-from gpuprobe.record import Measurement, Params, Run, read_run, write_run
+from gpuprobe.record import Measurement, Params, Run
+from gpuprobe.run_files import read_run, write_run
 
 PUBLISHED = ("a100-sxm-80gb", "l40s", "rtx-4090")
 

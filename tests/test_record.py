@@ -23,6 +23,7 @@ from recording import ENVIRONMENT, chain_sample, h100
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.estimate import Point
+from gpuprobe.files import encode, write_atomically
 from gpuprobe.record import (
     SCHEMA,
     DeviceSpec,
@@ -33,14 +34,9 @@ from gpuprobe.record import (
     Run,
     Sample,
     Series,
-    encode,
-    from_document,
-    read_run,
     significant,
-    to_document,
-    write_atomically,
-    write_run,
 )
+from gpuprobe.run_files import from_document, read_run, to_document, write_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -336,7 +332,7 @@ def test_a_disk_that_fills_up_half_way_leaves_the_old_file(tmp_path: Path) -> No
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
     code = (
-        "from pathlib import Path; from gpuprobe.record import write_atomically; "
+        "from pathlib import Path; from gpuprobe.files import write_atomically; "
         f"write_atomically(Path({str(path)!r}), b'x' * 10**6)"
     )
 

@@ -13,8 +13,9 @@ from recording import Watching, numbers_of
 from gpuprobe import arch, campaign
 from gpuprobe.kernels import build_kernels
 from gpuprobe.probe import discover
-from gpuprobe.record import Measurement, Param, Run, read_run
+from gpuprobe.record import Measurement, Param, Run
 from gpuprobe.recordings import FILE, shipped
+from gpuprobe.run_files import read_run
 
 REPORTS = Path(__file__).resolve().parent.parent / "reports"
 RECORDED = sorted(path.parent.name for path in REPORTS.glob(f"*/{FILE}"))

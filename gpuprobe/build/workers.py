@@ -11,14 +11,15 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gpuprobe.build import nvrtc
 from gpuprobe.build.nvrtc import Unit
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.resources import PACKAGE
 
 Outcome = bytes | GpuprobeError
 
@@ -32,11 +33,21 @@ class _Workers:
 
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, worker: subprocess.Popen[bytes]) -> None:
+        """Count ``worker`` in; one that was being started as the others were stopped ends as they did."""
+        with self.lock:
+            self.running.append(worker)
+            if self.stopped:
+                worker.kill()
 
     def stop(self) -> None:
-        self.stopped = True
-        for worker in self.running:
-            worker.kill()
+        """End all of them."""
+        with self.lock:
+            self.stopped = True
+            for worker in self.running:
+                worker.kill()
 
 
 def compile_units(units: Sequence[Unit], processes: int) -> list[Outcome]:
@@ -85,13 +96,17 @@ def _crash(unit: Unit, failure: str) -> GpuprobeError:
 
 def _answers(units: Sequence[Unit], workers: _Workers) -> tuple[list[Outcome], str]:
     """What one worker answered before it ended, and why it ended (exit status and last line of its stderr)."""
-    paths = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "gpuprobe.build.nvrtc"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as worker:
-        workers.running.append(worker)
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()) as worker:
+        workers.add(worker)
         output, errors = worker.communicate(nvrtc.request(units))
     lines = output.split(b"\n")[:-1]  # a crash may cut the last line
     last = errors.decode(errors="replace").strip().rpartition("\n")[2]
     return [nvrtc.answer(line) for line in lines], f"exit status {worker.returncode} {last}".strip()
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, in which Python finds the very package that runs here."""
+    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

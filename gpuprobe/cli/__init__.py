@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = BROKEN_PIPE
         _discard_stdout()
     except OSError as error:
-        _say(f"cannot use {error.filename or 'standard output'}: {error.strerror or error}")
+        _say(
+            f"cannot use {error.filename or 'standard output'}: {error.strerror or error}", "check path and free space"
+        )
         code = int(Exit.MACHINE_LACKS)
         _discard_stdout()
     return code

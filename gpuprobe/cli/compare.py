@@ -1,4 +1,4 @@
-"""``gpuprobe compare``: two runs, or a run and the published values, with a verdict for each quantity."""
+"""``gpuprobe compare``: two states of a GPU, or a run and the published values, with a verdict for each quantity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from gpuprobe.cli import against
 from gpuprobe.cli.output import emit_json, json_option, note, output_option, table, write_output
-from gpuprobe.errors import Exit
+from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.report.format import params as params_text
 from gpuprobe.report.format import quantity
 
@@ -22,6 +22,7 @@ PUBLISHED = against.PUBLISHED
 CONFIDENCE = 0.95
 FAMILY_CONFIDENCE = 0.99
 """That no row of an unchanged pair fails, with --fail-on."""
+RUN_FILES = ("*.json", "*.json.gz")
 FAILING = {"slower": {"SLOWER"}, "changed": {"SLOWER", "FASTER", "DIFFERENT"}, "outside": against.FAILING}
 STYLES = {**against.STYLES, "SLOWER": "red", "FASTER": "green", "DIFFERENT": "yellow", "UNCLEAR": "dim"}
 
@@ -49,18 +50,20 @@ def command(
 ) -> Exit:
     """Compare run file B with run file A; B may be the word 'published'.
 
-    The ratio is B over A (against published values: ours over theirs) with its 95 % interval. With --fail-on the
-    intervals are widened so that one false alarm among all rows together has a chance of at most 1 %.
+    Either may be a folder of run files: repeats of one state, whose mean is less noisy. One quick run each found a
+    change of 2 % in 86 % of quantities; four each should find 95 % (simulated). The ratio is B over A (against
+    published values: ours over theirs) with its 95 % interval. With --fail-on the intervals are widened so that one
+    false alarm among all rows together has a chance of at most 1 %.
     """
-    from gpuprobe.record import read_run
-
     if fail_on and (fail_on == "outside") != (b == PUBLISHED):
         raise click.UsageError(f"--fail-on {fail_on} does not go with '{b}': 'outside' is for published values only")
-    run = read_run(Path(a))
-    if b == PUBLISHED:
-        document, (columns, rows), verdicts = against.rows_of(run)
+    runs = _runs(Path(a))
+    if b != PUBLISHED:
+        document, (columns, rows), verdicts = _two_states(runs, _runs(Path(b)), min_effect, domain, bool(fail_on))
+    elif len(runs) == 1:
+        document, (columns, rows), verdicts = against.rows_of(runs[0])
     else:
-        document, (columns, rows), verdicts = _two_runs(run, read_run(Path(b)), min_effect, domain, bool(fail_on))
+        raise GpuprobeError(f"{a} holds {len(runs)} runs, and one is set beside published values", "name one run file")
     if output:
         write_output(output, document, columns, rows)
     if as_json:
@@ -72,20 +75,34 @@ def command(
     return Exit.CHECK_FAILED if failed else Exit.DONE
 
 
-def _two_runs(
-    a: Run, b: Run, min_effect: float, domain: str, whole: bool
+def _runs(path: Path) -> list[Run]:
+    """The run in a file, or all runs in a folder by name; GpuprobeError where it holds none."""
+    from gpuprobe.run_files import read_run
+
+    if not path.is_dir():
+        return [read_run(path)]
+    files = sorted(file for pattern in RUN_FILES for file in path.glob(pattern))
+    if not files:
+        raise GpuprobeError(
+            f"there are no run files in {path}", "record some with: gpuprobe microbench -o FOLDER/1.json"
+        )
+    return [read_run(file) for file in files]
+
+
+def _two_states(
+    a: list[Run], b: list[Run], min_effect: float, domain: str, whole: bool
 ) -> tuple[dict[str, Any], against.Table, list[str]]:
     from gpuprobe.comparison import compare, family_confidence, to_document
     from gpuprobe.floors import declared
 
-    common = {row.key for row in a.measurements} & {row.key for row in b.measurements}
+    common = {row.key for run in a for row in run.measurements} & {row.key for run in b for row in run.measurements}
     comparison = compare(
         a,
         b,
         min_effect=min_effect,
         confidence=family_confidence(FAMILY_CONFIDENCE, len(common)) if whole else CONFIDENCE,
         domain="cycle" if domain == "cycle" else "time" if domain == "time" else "both",
-        floors=declared(a),
+        floors=declared(*a),
     )
     if domain == "native":
         comparison = replace(comparison, rows=tuple(row for row in comparison.rows if row.domain == "native"))

@@ -34,7 +34,7 @@ def path() -> Path | None:
         if not Path(named).is_file():
             raise GpuprobeError(f"{VARIABLE} names {named}, which is no file", f"unset {VARIABLE}, or write that file")
         return Path(named)
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))  # noqa: PTH111 - there may be no home
     return next((file for file in (Path(FILE), home / "gpuprobe" / FILE) if file.is_file()), None)
 
 

@@ -230,7 +230,7 @@ def _example(architecture: Architecture) -> DeviceSpec:
 
 def _live(gpu: RealGpu, probes: Sequence[Probe], mode: Mode, show: _Show, *, fresh: bool) -> Exit:
     from gpuprobe import arch, campaign
-    from gpuprobe.record import write_run
+    from gpuprobe.run_files import write_run
 
     here = arch.parse(gpu.device.architecture)
     chosen = _existing(probes, here)
@@ -273,7 +273,7 @@ def _replay(
     path: Path, probes: Sequence[Probe], architecture: Architecture | None, mode: Mode | None, show: _Show, why: str
 ) -> Exit:
     from gpuprobe import arch, campaign
-    from gpuprobe.record import read_run
+    from gpuprobe.run_files import read_run
 
     recording = read_run(path)
     here = arch.parse(recording.device.architecture)

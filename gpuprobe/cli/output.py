@@ -116,7 +116,7 @@ def check_output(path: Path) -> Path:
 
 def write_output(path: Path, document: Any, columns: Sequence[str], rows: Rows) -> None:
     """Write a result by the suffix of ``path``: the document as JSON, else the table; whole or not at all."""
-    from gpuprobe.record import write_atomically
+    from gpuprobe.files import write_atomically
 
     check_output(path)
     write_atomically(path, _WRITERS[_suffix(path)](document, columns, rows))
@@ -128,13 +128,13 @@ def _suffix(path: Path) -> str:
 
 
 def _json(document: Any, _columns: Sequence[str], _rows: Rows) -> bytes:
-    from gpuprobe.record import encode
+    from gpuprobe.files import encode
 
     return encode(document, compress=False) + b"\n"
 
 
 def _json_gz(document: Any, _columns: Sequence[str], _rows: Rows) -> bytes:
-    from gpuprobe.record import encode
+    from gpuprobe.files import encode
 
     return encode(document, compress=True)
 

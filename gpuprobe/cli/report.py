@@ -1,4 +1,4 @@
-"""``gpuprobe report``: runs and traces as one self-contained HTML page."""
+"""``gpuprobe report``: runs, traces, batch sweeps and models as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN|TRACE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN|TRACE|SWEEP|MODEL...")
 @click.option(
     "-o",
     "--output",
@@ -27,11 +27,12 @@ SCHEMA = 1
 )
 @json_option
 def command(*, files: tuple[Path, ...], output: Path, as_json: bool) -> None:
-    """Write one HTML page about recorded runs and traces: figures, tables, provenance; no network.
+    """Write one HTML page about recorded runs, traces, batch sweeps and models: figures, tables, provenance.
 
-    The first run is shown in full and later runs beside it, each trace in sections of its own.
+    The first run is shown in full and later runs compared with it, each trace in sections of its own. A sweep is what
+    workload writes (sweep.json), a model a card.json, or what evaluate --json prints: predicted against measured.
     """
-    from gpuprobe.record import write_atomically
+    from gpuprobe.files import write_atomically
     from gpuprobe.report.page import LIMIT_BYTES, render
     from gpuprobe.report.sources import read
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpuprobe.cli.output import emit_json, json_option, note, table
+from gpuprobe.cli.output import emit_json, json_option, note, table, write_output
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.report.format import quantity
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gpuprobe.profile import DeviceProfile
     from gpuprobe.roofline import Placed, Roofline
 
-SUFFIXES = (".svg", ".html", ".json")
+PICTURES = (".svg", ".html")
+SUFFIXES = (".svg", ".html", ".json", ".csv", ".md", ".parquet")
 
 
 @click.command()
@@ -28,7 +29,7 @@ SUFFIXES = (".svg", ".html", ".json")
     metavar="FILE",
     type=click.Path(path_type=Path),
     callback=lambda _context, _option, path: None if path is None else _checked(path),
-    help="Also write it to FILE: .svg, .html or .json.",
+    help="Also write it to FILE: a picture (.svg, .html), the document (.json) or its table (.csv, .md, .parquet).",
 )
 @json_option
 def command(*, gpu: str, gemms: tuple[str, ...], output: Path | None, as_json: bool) -> Exit:
@@ -95,11 +96,11 @@ def _cold(predictor: Any, gemm: Gemm) -> tuple[float, float, float]:
 
 
 def _write(output: Path, found: Roofline, placed: list[Placed], document: dict[str, Any]) -> None:
-    from gpuprobe.record import encode, write_atomically
+    from gpuprobe.files import write_atomically
     from gpuprobe.report.figures.hierarchy import hierarchy, standalone
 
-    if output.suffix.lower() == ".json":
-        write_atomically(output, encode(document, compress=False) + b"\n")
+    if output.suffix.lower() not in PICTURES:
+        write_output(output, document, *_rows(found))
         return
     svg = standalone(hierarchy(found, placed))
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Roofline of {found.name}</title>{svg}</html>\n'
@@ -107,7 +108,8 @@ def _write(output: Path, found: Roofline, placed: list[Placed], document: dict[s
     note(f"roofline drawn in {output}")
 
 
-def _show(found: Roofline, placed: list[Placed]) -> None:
+def _rows(found: Roofline) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of the table: a type each, its ridge over every level."""
     from gpuprobe.roofline import ridges
 
     at = {(ceiling.kind, slope.level): f"{intensity:.4g}" for ceiling, slope, intensity in ridges(found)}
@@ -117,7 +119,12 @@ def _show(found: Roofline, placed: list[Placed]) -> None:
         (one.kind, quantity(one.rate.value, one.rate.unit), one.rate.origin, *(at[one.kind, level] for level in levels))
         for one in found.ceilings
     ]
-    table(("type", "peak", "origin", *heads), rows, f"{found.product}: {found.note}", right={"peak", *heads})
+    return ("type", "peak", "origin", *heads), rows
+
+
+def _show(found: Roofline, placed: list[Placed]) -> None:
+    columns, rows = _rows(found)
+    table(columns, rows, f"{found.product}: {found.note}", right=set(columns) - {"type", "origin"})
     if not placed:
         return
     print()

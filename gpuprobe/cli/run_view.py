@@ -11,10 +11,11 @@ from gpuprobe.arch import Architecture
 from gpuprobe.cli.output import emit_json, note, table, write_output
 from gpuprobe.kernels import Kernel, Kernels
 from gpuprobe.probe import Probe, Published
-from gpuprobe.record import SCHEMA, Measurement, Params, Run, to_document, write_run
+from gpuprobe.record import SCHEMA, Measurement, Params, Run
 from gpuprobe.report.format import params as params_text
 from gpuprobe.report.format import quantity
 from gpuprobe.report.run_view import best
+from gpuprobe.run_files import to_document, write_run
 
 COLUMNS = ("probe", "quantity", "parameters", "value", "95 %", "of limit", "clock", "power", "published", "flags")
 RIGHT = frozenset({"value", "95 %", "of limit", "clock", "power"})

@@ -28,6 +28,9 @@ from gpuprobe.sweep.journal import Journal, read_journal
 from gpuprobe.sweep.runner import Order, Progress, Session
 
 _DEFAULT_COUNT = 2000
+_MOST = 1_000_000
+"""GEMMs and configurations beyond this are a slip of the keyboard: drawing them would take for ever."""
+
 _WARM_UP_S = 1.0
 
 
@@ -74,7 +77,7 @@ def command() -> None:
 )
 @click.option(
     "--count",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, _MOST),
     help=f"GEMMs in all  [default: {_DEFAULT_COUNT}; with --seconds, as many as fit].",
 )
 @click.option("--seconds", type=click.FloatRange(min=0), help="End within so many seconds, start and files included.")
@@ -154,11 +157,11 @@ def gemm(**options: Any) -> int:
     show_default=True,
     help="Types, a comma list; one named twice gets twice as many GEMMs.",
 )
-@click.option("--shapes", type=click.IntRange(min=1), default=160, show_default=True, help="GEMMs.")
-@click.option("--configs", type=click.IntRange(min=1), default=130, show_default=True, help="Configurations a GEMM.")
+@click.option("--shapes", type=click.IntRange(1, _MOST), default=160, show_default=True, help="GEMMs.")
+@click.option("--configs", type=click.IntRange(1, _MOST), default=130, show_default=True, help="Configurations a GEMM.")
 @click.option(
     "--pool",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, _MOST),
     default=240,
     show_default=True,
     help="Configurations compiled a kernel and type.",

@@ -26,7 +26,7 @@ from gpuprobe.errors import GpuprobeError
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Write DEVICE/gemm-SOURCE.npz, tiles-gpuprobe.npz and card.json there  [default: the package's models/].",
+    help="Write DEVICE/gemm-SOURCE.npz, tiles-gpuprobe.npz, card.json and transfer.npz there  [default: models/].",
 )
 @json_option
 def command(
@@ -38,7 +38,7 @@ def command(
     which predicted them had not seen.
     """
     from gpuprobe import resources
-    from gpuprobe.predict import train
+    from gpuprobe.predict import train, unknown
     from gpuprobe.tune import train as tiles
 
     folder = output or resources.folder("models")
@@ -49,6 +49,8 @@ def command(
     done = []
     with Progress() as line:
         fits = [partial(train.train, job) for job in jobs] + [partial(tiles.train, job) for job in kernels]
+        if reference is not None and not devices and source in (None, "aiconfigurator"):
+            fits.append(partial(unknown.train, reference))  # of all devices' tables
         for fit in fits:
             begin_s = time.perf_counter()
             model_id, path = fit(folder, line.update)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpuprobe.cli.output import Progress, emit_json, json_option, table
+from gpuprobe.cli.output import Progress, emit_json, json_option, output_option, table, write_output
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gpuprobe.gpu.tuning_bench import TuningBench
     from gpuprobe.tune.gemm_search import Candidate
 
+SCHEMA = 1
 _COLUMNS = ("BM", "BN", "BK", "GM", "warps", "stages", "predicted", "low", "high", "measured", "")
 
 
@@ -55,6 +56,7 @@ def command() -> None:
 @click.option("--predict-only", is_flag=True, help="Rank without measuring; needs no GPU, but --gpu.")
 @click.option("--fresh", is_flag=True, help="Measure even where a result of this GPU, driver and problem is kept.")
 @json_option
+@output_option
 def gemm(**options: Any) -> int:
     """Tune C[m,n] = A[m,k]·B[k,n] as a tiled Triton kernel: the best configuration, with what was measured.
 
@@ -89,9 +91,11 @@ def _rank(options: dict[str, Any], space: Sequence[Any]) -> int:
         raise GpuprobeError("--predict-only without a device", "add --gpu NAME, such as --gpu h100-sxm")
     found, facts = _candidates(options, options["gpu"], space)
     first = found[: options["budget"]]
+    ranking = [one.document() for one in first]
+    document = _question(options) | facts | {"schema": SCHEMA, "configurations": len(found), "ranking": ranking}
+    _write(options["output"], document, ranking)
     if options["as_json"]:
-        documents = [one.document() for one in first]
-        emit_json(_question(options) | facts | {"configurations": len(found), "ranking": documents})
+        emit_json(document)
     else:
         title = f"{_title(options)} on {options['gpu']}: first {len(first)} of {len(found)} configurations, predicted"
         _print(first, title)
@@ -112,8 +116,10 @@ def _tune(options: dict[str, Any], space: Sequence[Any]) -> int:
     if result is None:
         result = _measured(options, bench, space)
         keep(folder, key, result)
+    document = result | {"schema": SCHEMA, "cached": known, "kept": str(folder / key.name)}
+    _write(options["output"], document, result["measured"])
     if options["as_json"]:
-        emit_json(result | {"cached": known, "kept": str(folder / key.name)})
+        emit_json(document)
     else:
         _print_result(options, result, "kept from before" if known else f"kept in {folder / key.name}")
     return Exit.DONE
@@ -163,6 +169,13 @@ def _digest(space: Sequence[Any]) -> str:
 
 def _title(options: dict[str, Any]) -> str:
     return f"{options['kernel']} {options['m']}×{options['n']}×{options['k']} {options['dtype']}"
+
+
+def _write(output: Path | None, document: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Write the result where asked: the document as JSON, else a line for each configuration."""
+    if output is not None:
+        columns = list(rows[0]) if rows else []
+        write_output(output, document, columns, [[str(row[name]) for name in columns] for row in rows])
 
 
 def _print(found: Sequence[Candidate], title: str) -> None:

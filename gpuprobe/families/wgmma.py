@@ -12,6 +12,7 @@ from gpuprobe.arch import Architecture
 from gpuprobe.estimate import Estimate, Point, Round
 from gpuprobe.gate import Expect
 from gpuprobe.operands import expect_close, floats, operand, rounded, words
+from gpuprobe.probe import Launch, Probe, Published, sm_count
 from gpuprobe.record import DeviceSpec, Params
 
 M = 64
@@ -196,3 +197,43 @@ def throughput(round_: Round) -> list[Estimate]:
         for point, sample in round_.items()
         if sample.seconds > 0
     ]
+
+
+def sustained(name: str, kind: str, operands: str, published_flops: float, *, width: float, noise: float) -> Probe:
+    """Probe of the settled rate: eight launches of 0.3 s back to back, beside a published value in FLOP/s.
+
+    ``width`` from which on a value is called unstable, ``noise`` from run to run (both relative).
+    """
+    return Probe(
+        name=name,
+        unit="FLOP/s",
+        quantity="throughput",
+        archs="==sm_90",
+        kernel="wgmma",
+        defines={"TYPE": [kind], "CHAIN": [16], "FRESH": [1]},
+        axes={"OPERANDS": [operands]},
+        quick={"OPERANDS": []},
+        launch=Launch(grid=sm_count, block=256, iters=128000),
+        expect=expect,
+        estimate=throughput,
+        bound=bound,
+        check=check,
+        prologue=True,
+        rounds=8,
+        width=width,
+        out_words=1 << 18,
+        noise={"throughput": noise},
+        covers=(4, 47, 49),
+        published=[
+            Published(
+                "h100-sxm",
+                published_flops,
+                "Johnsonms/NVIDIA-Hopper-Benchmark, reproduction/H100-dapperdingo/raw",
+                {"OPERANDS": operands},
+                "throughput",
+                "FLOP/s",
+                method="whole GPU, clock, power and length of the run not stated",
+                tolerance=0.05,
+            )
+        ],
+    )

@@ -83,16 +83,6 @@ class Device:
 
 
 @dataclass(frozen=True)
-class PcieLink:
-    """PCIe generation and lanes now (an idle GPU lowers its generation), and the most GPU and slot can do."""
-
-    generation: int
-    width: int
-    max_generation: int
-    max_width: int
-
-
-@dataclass(frozen=True)
 class Memory:
     """Device memory in bytes."""
 
@@ -352,13 +342,6 @@ class Nvml:
     def persistence(self) -> bool | None:
         """Whether the driver stays loaded with no client."""
         return _on(self._ask("nvmlDeviceGetPersistenceMode"))
-
-    @property
-    def pcie(self) -> PcieLink | None:
-        """The PCIe link; None where hidden."""
-        names = ("CurrPcieLinkGeneration", "CurrPcieLinkWidth", "MaxPcieLinkGeneration", "MaxPcieLinkWidth")
-        answers = [self._ask(f"nvmlDeviceGet{name}") for name in names]
-        return None if None in answers else PcieLink(*answers)
 
     def other_processes(self) -> int | None:
         """Number of other processes with a CUDA context here.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.record import write_atomically
+from gpuprobe.files import write_atomically
 
 SCHEMA: Final = 1
 DAMAGE: Final = (KeyError, ValueError, TypeError, IndexError, AttributeError, UnicodeDecodeError)

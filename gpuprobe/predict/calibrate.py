@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,8 +29,13 @@ _Z90: Final = 1.645
 
 def calibrated(predictor: Predictor, path: Path) -> Predictor:
     """The predictor corrected by the measured rows of a CSV; GpuprobeError names the first bad line."""
+    return corrected(predictor, read_rows(path))
+
+
+def corrected(predictor: Predictor, rows: Sequence[tuple[Gemm, float]]) -> Predictor:
+    """The predictor corrected by measured GEMMs and their times in s."""
     groups: dict[tuple[str, bool], list[tuple[Gemm, float]]] = defaultdict(list)
-    for gemm, time_s in read_rows(path):
+    for gemm, time_s in rows:
         groups[gemm.dtype, is_ragged(gemm.n, gemm.k)].append((gemm, time_s))
     return predictor.with_models({key: _corrected(predictor, key, rows) for key, rows in groups.items()})
 

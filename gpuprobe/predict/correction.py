@@ -1,7 +1,7 @@
 """What a few measured rows say of a GEMM: regression by a Gaussian process on log errors.
 
-A row speaks of everything (an offset), of GEMMs as far from bound by DRAM or matrix units (a slope), and most of its
-neighbours, in sizes and in what bounds them. Far from any row the offset alone is left.
+A row speaks of everything (an offset), more of GEMMs of about its time and bounds, and most of its neighbours in sizes.
+Far from any row the offset alone is left.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from gpuprobe.predict.features import NAMES
 
 Array = NDArray[np.float64]
 
-# Variances and length of the process, in logs: of those tried the best over A100, H100, H200 and L40S tables, each as
-# if its GPU were unknown, with 16 random rows.
-_OFFSET: Final = 0.05
-_SLOPE: Final = 0.002
-_NEAR: Final = 0.05
-_LENGTH: Final = 0.7
-NOISE: Final = 0.02
+# Variances and lengths of the process, in logs: of those tried about the best over six tables of A100, H100, H200 and
+# L40S, each as if its GPU were unknown, with 16 random rows; a smaller offset does as well where data sheets are right.
+_OFFSET: Final = 0.1
+_SIZES_NEAR, _SIZES_LENGTH = 0.1, 0.7
+_PARTS_NEAR, _PARTS_LENGTH = 0.07, 2.0
+NOISE: Final = 0.08
 """Variance of a row's log error that no other row shares."""
 _SIZES: Final = tuple(NAMES.index(name) for name in ("log_m", "log_n", "log_k"))
 _PARTS: Final = tuple(NAMES.index(name) for name in ("log_core", "log_dram_share", "log_mma_share"))
@@ -62,11 +61,13 @@ def places(columns: Sequence[Value]) -> Array:
 
 def likeness(first: Array, second: Array) -> Array:
     """Covariance of the log errors at two sets of places."""
-    near: Array = _near(first[:, :3], second[:, :3]) + _near(first[:, 3:], second[:, 3:])
-    return _OFFSET + _SLOPE * (first[:, 3:] @ second[:, 3:].T) + _NEAR * near
+    sizes = _SIZES_NEAR * _near(first[:, :3], second[:, :3], _SIZES_LENGTH)
+    parts = _PARTS_NEAR * _near(first[:, 3:], second[:, 3:], _PARTS_LENGTH)
+    result: Array = _OFFSET + sizes + parts
+    return result
 
 
-def _near(first: Array, second: Array) -> Array:
+def _near(first: Array, second: Array, length: float) -> Array:
     squares = np.sum(first**2, axis=1)[:, None] + np.sum(second**2, axis=1) - 2 * first @ second.T
-    result: Array = np.exp(squares / (-2 * _LENGTH**2))
+    result: Array = np.exp(squares / (-2 * length**2))
     return result

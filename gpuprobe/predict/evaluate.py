@@ -21,7 +21,7 @@ from gpuprobe.predict.train import FOLDS, Job
 
 _SIZES_US: Final = (0, 3, 5, 10, 30, 100, 1000, np.inf)
 _FEWEST: Final = 20
-_POINTS: Final = 400
+_POINTS: Final = 250
 
 
 class Row(NamedTuple):
@@ -52,11 +52,12 @@ def points(job: Job, held_out: HeldOut) -> Iterator[dict[str, Any]]:
     """Some of a class's held-out times, evenly taken, measured and predicted in s: what a report draws."""
     data = held_out.data
     for index, (target, measured) in enumerate(data.targets.items()):
-        for row in range(0, len(data), max(1, len(data) // _POINTS)):
+        for row in range(0, len(data), -(-len(data) // _POINTS)):
+            predicted = float(measured[row] * np.exp(-held_out.errors[row, index]))
             yield {
                 "device": job.device, "source": job.source, "of": _name(data), "target": target,
-                "bound": BOUNDS[int(held_out.regimes[row])], "measured": float(measured[row]),
-                "predicted": float(measured[row] * np.exp(-held_out.errors[row, index])),
+                "bound": BOUNDS[int(held_out.regimes[row])],
+                "measured": float(f"{measured[row]:.5g}"), "predicted": float(f"{predicted:.5g}"),
             }  # fmt: skip
 
 

@@ -50,10 +50,14 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a forest sees of a data set: features, and log(measured / core) of each target."""
+    """What a forest sees of a data set: features, and log(measured / core) of each target.
+
+    The first ``timed`` are times and choose the trees' questions: a power's residuals are larger and of other causes.
+    """
 
     columns: list[Value]
     targets: Array
+    timed: int
     regimes: NDArray[np.int64]
 
 
@@ -67,7 +71,7 @@ def fit(
     held_out = cross_validate(data, machine, recipe, folds, say, slow)
     seen = _seen(data, held_out.machine)
     say("fitting all rows")
-    forest = boosting.grow(seen.columns, seen.targets, recipe)
+    forest = boosting.grow(seen.columns, seen.targets, recipe, guides=seen.timed)
     spreads = intervals.spread_target(held_out.errors)
     spread = boosting.grow(seen.columns, spreads, replace(SPREAD_RECIPE, depth=recipe.depth), seed=1)
     head = Head(
@@ -93,7 +97,8 @@ def cross_validate(
     colds = _Colds(slow, machine, slow.folds(folds)) if settles and slow is not None else None
     for index in range(folds):
         say(f"fold {index + 1} of {folds}")
-        forest = boosting.grow(_take(seen.columns, fold != index), seen.targets[fold != index], recipe)
+        inside = fold != index
+        forest = boosting.grow(_take(seen.columns, inside), seen.targets[inside], recipe, guides=seen.timed)
         errors[fold == index] = seen.targets[fold == index] - forest.many(_take(seen.columns, fold == index))
         if colds is not None:
             colds.predict(index, forest, list(data.targets).index("cold"))
@@ -137,7 +142,8 @@ def _seen(data: Dataset, machine: Machine) -> _Seen:
         for name, values in data.targets.items()
     ]
     columns = [np.asarray(column, np.float64) for column in features(problem, parts, ARRAY)]
-    return _Seen(columns, np.column_stack(targets), bound(parts, ARRAY))
+    timed = sum(name != "power" for name in data.targets)
+    return _Seen(columns, np.column_stack(targets), timed, bound(parts, ARRAY))
 
 
 def _parts(data: Dataset, machine: Machine) -> tuple[Problem, Core]:

@@ -130,6 +130,23 @@ def joined(first: Forest, second: Forest) -> Forest:
     )
 
 
+def summed(forests: Sequence[Forest], shares: Sequence[float]) -> Forest:
+    """One forest that gives the sum of several, each times its share; all of one depth and with the same outputs."""
+    weighed = list(zip(forests, shares, strict=True))
+    return Forest(
+        np.concatenate([part.feature for part in forests]),
+        np.concatenate([part.threshold for part in forests]),
+        np.concatenate([part.leaves * np.float32(share) for part, share in weighed]),
+        np.sum([part.base * share for part, share in weighed], axis=0),
+    )
+
+
+def with_constant(forest: Forest, output: float) -> Forest:
+    """The forest with one more output, which is the same everywhere."""
+    leaves = np.pad(forest.leaves, ((0, 0), (0, 0), (0, 1)))
+    return Forest(forest.feature, forest.threshold, leaves, np.append(forest.base, output))
+
+
 def _first_half(leaves: Floats) -> int:
     """Number of leading trees that speak only of the first half of the outputs, the others only of the second.
 

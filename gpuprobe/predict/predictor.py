@@ -21,6 +21,8 @@ from gpuprobe.predict.power import sustained
 from gpuprobe.predict.shipped import artefact_path
 from gpuprobe.predict.zero_shot import ANALYTIC
 
+SCHEMA: Final = 1
+
 COLUMNS: Final = (
     "hot_us", "cold_us", "sustained_us", "power_w", "energy_mj", "sm_mhz",
     "hot_us_low", "hot_us_high", "cold_us_low", "cold_us_high", "sustained_us_low", "sustained_us_high",
@@ -67,6 +69,7 @@ class GemmPrediction(NamedTuple):
     def document(self) -> dict[str, Any]:
         """The JSON document of ``gpuprobe predict gemm --json``."""
         return {
+            "schema": SCHEMA,
             "m": self.m, "n": self.n, "k": self.k, "dtype": self.dtype, "layout": self.layout, "gpu": self.gpu,
             "hot": _times(self.hot), "cold": _times(self.cold),
             "sustained": {

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuprobe import device, resources
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.files import write_atomically
 from gpuprobe.predict import artefact, intervals, shipped
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.dataset import Dataset, read_published, read_sweep
@@ -21,14 +22,13 @@ from gpuprobe.predict.fitting import HeldOut, Say, cross_validate, fit
 from gpuprobe.predict.fitting_lasting import FEWEST_ROWS, Judged
 from gpuprobe.predict.head import Head
 from gpuprobe.predict.machine import machine
-from gpuprobe.record import write_atomically
 
 FOLDS: Final = 5
 OWN: Final = "gpuprobe"
 _OWN_PROTOCOL: Final = "graph replay at boost clock, hot and cold; sustained and power analytic"
 _LASTING_PROTOCOL: Final = "graph replay at boost clock, hot and cold; sustained, power and clock settled under load"
-_AIC: Final = "ai-dynamo+aiconfigurator"
-_VIDUR: Final = "microsoft+vidur"
+AIC: Final = "ai-dynamo+aiconfigurator"
+VIDUR: Final = "microsoft+vidur"
 _AIC_PROTOCOL: Final = (
     "aiconfigurator: graph over six weight tensors, warm L2 where they fit; cold and sustained analytic"
 )
@@ -52,14 +52,14 @@ class Published:
 
 
 PUBLISHED: Final = (
-    Published("a100-sxm-80gb", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_a100_sxm.csv"),
+    Published("a100-sxm-80gb", "aiconfigurator", "bf16", f"{AIC}/gemm_bf16_a100_sxm.csv"),
     Published(
-        "h100-sxm", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_h100_sxm.csv", f"{_AIC}/gemm_bf16_h100_sxm_repeat.csv"
+        "h100-sxm", "aiconfigurator", "bf16", f"{AIC}/gemm_bf16_h100_sxm.csv", f"{AIC}/gemm_bf16_h100_sxm_repeat.csv"
     ),
-    Published("h200-sxm", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_h200_sxm_power.csv"),
-    Published("l40s", "aiconfigurator", "bf16", f"{_AIC}/gemm_bf16_l40s.csv"),
-    Published("a100-sxm-80gb", "vidur", "fp16", f"{_VIDUR}/gemm_fp16_a100.csv"),
-    Published("h100-sxm", "vidur", "fp16", f"{_VIDUR}/gemm_fp16_h100.csv"),
+    Published("h200-sxm", "aiconfigurator", "bf16", f"{AIC}/gemm_bf16_h200_sxm_power.csv"),
+    Published("l40s", "aiconfigurator", "bf16", f"{AIC}/gemm_bf16_l40s.csv"),
+    Published("a100-sxm-80gb", "vidur", "fp16", f"{VIDUR}/gemm_fp16_a100.csv"),
+    Published("h100-sxm", "vidur", "fp16", f"{VIDUR}/gemm_fp16_h100.csv"),
 )
 LICENCES: Final = {
     OWN: "Apache-2.0, measured by this project",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.record import write_atomically
+from gpuprobe.files import write_atomically
 from gpuprobe.sweep.journal import Record
 from gpuprobe.sweep.rows import COLUMNS, joined
 

@@ -70,7 +70,7 @@ def test_the_table_says_model_and_domain(capsys):
         ["-m", 0, "-n", 1, "-k", 1],
         ["-m", "nan", "-n", 1, "-k", 1],
         ["-m", 1, "-n", 1, "-k", 1, "--dtype", "bf17"],
-        ["-m", 1, "-n", 1, "-k", 1, "-o", "x.csv"],
+        ["--jsonl", "-o", "x.csv"],
         ["-m", 1, "-n", 1, "-k", 1, "--calibrate", "none.csv"],
     ],
 )
