@@ -25,7 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gemms", type=int, default=1_000_000)
     options = parser.parse_args()
-    measured = data.read(sorted((resources.folder("models") / "data" / "h100-sxm").glob("tiles-*.jsonl.gz")))
+    swept = data.read(sorted((resources.folder("models") / "data" / "h100-sxm").glob("tiles-*.jsonl.gz")))
+    measured = fitting.undisturbed(swept, "h100-sxm")
     judged = fitting.cross_validate(measured, "h100-sxm", lambda text: print(text, file=sys.stderr))
     sd = judged.spreads * (judged.band[1] - judged.band[0]) / (2 * 1.645)
     work = measured.work

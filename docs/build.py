@@ -20,14 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 54rem; margin: 0 auto; padding: 1rem; }
-nav { border-bottom: 1px solid var(--line); padding-bottom: .5rem; } nav a { margin-right: 1rem; }
+nav { border-bottom: 1px solid var(--line); padding-bottom: .5rem; display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
+h1, h2, h3, p, li { overflow-wrap: anywhere; } h1 { line-height: 1.25; } img { height: auto; }
 pre { background: var(--soft); padding: .7rem; overflow-x: auto; border-radius: 4px; }
 code { font-size: .9em; } table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; } img { max-width: 100%; }
 a { color: #06c; } @media (prefers-color-scheme: dark) { body { background: #111; color: #ddd; } a { color: #6af; } }
 """
-MENU = (("docs/index.html", "gpuprobe"), ("docs/tutorial.html", "Tutorial"), ("docs/reference/cli.html", "Commands"),
-        ("docs/reference/api.html", "Python"), ("CHANGELOG.html", "Changelog"))  # fmt: skip
+MENU = (("docs/index.html", "gpuprobe"), ("docs/tutorial.html", "Tutorial"),
+        ("reports/h100-sxm/index.html", "A report"), ("docs/reference/cli.html", "Commands"),
+        ("docs/reference/api.html", "Python"), ("docs/limits.html", "Limits"),
+        ("CHANGELOG.html", "Changelog"))  # fmt: skip
 COPIED = ("notebooks", "docs", "reports")
 COPIED_SUFFIXES = (".ipynb", ".svg", ".png", ".html")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpuprobe.coverage import ROWS, covered, page
+from gpuprobe.files import write_atomically
 from gpuprobe.probe import discover
-from gpuprobe.record import write_atomically
 
 if __name__ == "__main__":
     probes = discover()

@@ -10,7 +10,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gpuprobe.record import Measurement, Run, read_run
+from gpuprobe.record import Measurement, Run
+from gpuprobe.run_files import read_run
 
 BLUE, ORANGE, GREY = "#2f6db5", "#d9822b", "#8a8a8a"
 
@@ -26,14 +27,16 @@ def staircase(axes: plt.Axes, run: Run) -> None:
     size = np.array([row.params["BYTES"] for row in found]) / 2**20
     value, low, high = (np.array([getattr(row, name) for row in found]) for name in ("value", "low", "high"))
     axes.errorbar(size, value, [value - low, high - value], marker="o", ms=3.5, lw=1.4, color=BLUE)
-    axes.set(xscale="log", xlabel="footprint, MiB", ylabel="cycles per dependent load", ylim=(0, value.max() * 1.15))
+    axes.set(xscale="log", xlabel="footprint", ylabel="cycles per dependent load", ylim=(0, value.max() * 1.15))
+    axes.set_xticks([2**-4, 1, 2**4, 2**8, 2**12], ["64 KiB", "1 MiB", "16 MiB", "256 MiB", "4 GiB"])
+    axes.minorticks_off()
     at = {2**-4: "L1", 4: "L2, near copies", 2048: "DRAM"}
     for place, name in at.items():
         index = int(np.argmin(abs(np.log(size / place))))
         axes.annotate(
             f"{name}\n{value[index]:.1f}", (size[index], value[index]), (0, 9), textcoords="offset points", ha="center"
         )
-    for capacity, name in ((0.25, "256 KiB L1"), (run.device["l2_bytes"] / 2**20, "L2 size")):
+    for capacity, name in ((0.25, "256 KiB L1"), (l2_mib := run.device["l2_bytes"] / 2**20, f"{l2_mib:.0f} MiB L2")):
         axes.axvline(capacity, color=GREY, lw=0.8, ls=":")
         axes.annotate(name, (capacity, value.max() * 1.1), (3, 0), textcoords="offset points", color=GREY, fontsize=8)
     axes.set_title("Random chase: latency against footprint")

@@ -160,7 +160,8 @@ def main() -> int:
     """Write the pages, or say whether one is stale."""
     if "--check" in sys.argv[1:]:
         for name in (names := stale()):
-            print(f"docs/reference/{name} is not what the code says; write it again with: python docs/reference.py")
+            remedy = "write it again with: python docs/reference.py"
+            sys.stdout.write(f"docs/reference/{name} is not what the code says; {remedy}\n")
         return int(bool(names))
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
