@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, BinaryIO, Final
 
-from gpuprobe.kernel_eval.fence import give_up_rights, hide_memory
+from gpuprobe.kernel_eval.fence import end_with_parent, give_up_rights, hide_memory
 
 BACKENDS: Final = {
     "numpy": "gpuprobe.kernel_eval.numpy_backend",
@@ -29,6 +29,7 @@ ROLES: Final = {
 def main(arguments: list[str]) -> int:
     """Serve commands until the pipe closes: ROLE BACKEND DEVICE READ_FD WRITE_FD."""
     role, backend, device, read_fd, write_fd = arguments
+    end_with_parent()
     give_up_rights() if role == "candidate" else hide_memory()
     server = import_module(ROLES[role]).make(import_module(BACKENDS[backend]).make(device))
     os.set_inheritable(int(read_fd), False)

@@ -37,6 +37,29 @@ for name in ("mem", "fd/1"):
         pass
 """
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from gpuprobe.kernel_eval.child import Child
+child = Child(["candidate", "numpy", "cpu"], Path(sys.argv[1]))
+child.ask("hello", 60.0)
+child._signal(19)  # SIGSTOP: as while others are timed
+print(child.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@LINUX
+def test_a_worker_ends_with_its_judge_even_while_it_stands_still(tmp_path: Path) -> None:
+    judge = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert judge.returncode == -9
+    process, deadline = Path(f"/proc/{int(judge.stdout)}"), time.monotonic() + 20
+    while process.exists() and _state(int(judge.stdout)) != "Z" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not process.exists() or _state(int(judge.stdout)) == "Z"
+
 
 @LINUX
 def test_a_candidate_cannot_open_memory_or_output_of_the_judge_even_as_root() -> None:
