@@ -166,6 +166,7 @@ def gemm(**options: Any) -> int:
     show_default=True,
     help="Configurations compiled a kernel and type.",
 )
+@click.option("--long-k", is_flag=True, help="Every third GEMM has few tiles and a long k: latency bounds it.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="End within so many seconds, compiling included.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of GEMMs and configurations.")
 @click.option(
@@ -188,7 +189,7 @@ def kernel(**options: Any) -> int:
     begin_s = time.perf_counter()
     output: Path = options["output"]
     turns = tuple((form, dtype) for dtype in options["dtypes"] for form in options["forms"])
-    campaign = TileCampaign(turns, options["seed"], options["pool"], options["configs"])
+    campaign = TileCampaign(turns, options["seed"], options["pool"], options["configs"], options["long_k"])
     problems, records = campaign.problems(options["shapes"]), read_journal(output)
     bench = Bench()
     with _interruptible() as stop, Journal(output) as journal, Line() as line:

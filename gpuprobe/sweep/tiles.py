@@ -12,6 +12,7 @@ from typing import Protocol
 from gpuprobe import __version__
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.gpu.triton_timer import Problem, Timed
+from gpuprobe.ops.gemm import Gemm
 from gpuprobe.ops.tiling import Tiling, sample
 from gpuprobe.sweep.journal import SCHEMA, Journal, Record
 from gpuprobe.sweep.shapes import Limits
@@ -34,20 +35,21 @@ class Bench(Protocol):
 class TileCampaign:
     """What is measured: turns of (form, type), ``each`` configurations a GEMM.
 
-    They are drawn from a pool that is compiled beforehand: ``pool`` of bf16, half as many of another type.
+    They are drawn from a pool that is compiled beforehand: ``pool`` of bf16, half as many of another type. With
+    ``long_k`` every third GEMM has few tiles and a long k, so that latency bounds it.
     """
 
     turns: tuple[tuple[str, str], ...]
     seed: int = 0
     pool: int = 240
     each: int = 130
+    long_k: bool = False
 
     @property
     def identity(self) -> Mapping[str, object]:
         """What must agree for a journal to be continued."""
-        return {
-            "turns": [list(turn) for turn in self.turns], "seed": self.seed, "pool": self.pool, "each": self.each,
-        }  # fmt: skip
+        same = {"turns": [list(turn) for turn in self.turns], "seed": self.seed, "pool": self.pool, "each": self.each}
+        return {**same, "long_k": True} if self.long_k else same
 
     def pools(self) -> dict[tuple[str, str], list[Tiling]]:
         """The configurations that are compiled, by form and type."""
@@ -61,7 +63,10 @@ class TileCampaign:
         found: list[Problem] = []
         for index in range(100 * count):
             form, dtype = self.turns[len(found) % len(self.turns)]
-            _, gemm = sample_shape(self.seed, index, "bf16", "tn", _LIMITS)
+            if self.long_k and len(found) % 3 == 2:
+                gemm = _latency_bound(random.Random(f"{self.seed}/long k/{index}"))
+            else:
+                _, gemm = sample_shape(self.seed, index, "bf16", "tn", _LIMITS)
             usable = gemm.n % _MULTIPLE == 0 and gemm.k % _MULTIPLE == 0 and gemm.flop >= _LEAST_FLOP
             problem = Problem(form, gemm.m, gemm.n, gemm.k, dtype)
             if usable and problem not in found:
@@ -73,6 +78,13 @@ class TileCampaign:
     def tilings(self, problem: Problem, index: int, pool: Sequence[Tiling]) -> list[Tiling]:
         """The configurations of one GEMM, in random order."""
         return random.Random(f"{self.seed}/{index}/{problem.m}").sample(list(pool), min(self.each, len(pool)))
+
+
+def _latency_bound(rng: random.Random) -> Gemm:
+    """Few rows, or few columns, over a k of 2048 to 16384: a handful of tiles, each a long loop."""
+    few, many = round(2 ** rng.uniform(0, 8)), _MULTIPLE * round(2 ** rng.uniform(2, 9))
+    k = _MULTIPLE * round(2 ** rng.uniform(7, 10))
+    return Gemm(few, many, k) if rng.random() < 0.8 else Gemm(many, _MULTIPLE * rng.randint(1, 8), k)
 
 
 def measure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,21 @@ def test_a_journal_of_another_campaign_is_not_continued(tmp_path: Path) -> None:
     run(tmp_path / "tiles.jsonl", FakeBench())
     with pytest.raises(GpuprobeError, match="another campaign"):
         run(tmp_path / "tiles.jsonl", FakeBench(), campaign=TileCampaign(TURNS, seed=4, pool=40, each=10))
+
+
+def test_every_third_gemm_has_a_long_k_where_asked() -> None:
+    campaign = replace(CAMPAIGN, long_k=True)
+    problems = campaign.problems(60)
+    usual = CAMPAIGN.problems(60)
+    for problem in problems[2::3]:
+        assert 2048 <= problem.k <= 16384
+        assert min(problem.m, problem.n) <= 256
+        assert problem.n % 16 == problem.k % 16 == 0
+    few = [sum(-(-p.m // 128) * -(-p.n // 128) < 64 and p.k >= 2048 for p in some) for some in (problems, usual)]
+    assert few[0] >= few[1] + 10
+    assert len(set(problems)) == 60
+    assert problems == campaign.problems(60)
+    assert campaign.identity != CAMPAIGN.identity
 
 
 def test_gemms_take_turns_over_kernels_and_types_and_suit_them() -> None:
