@@ -38,11 +38,8 @@ class Recipe:
     """Whether a leaf holds the median of its rows, which the mean error asks for, instead of their mean."""
 
 
-def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0, guides: int | None = None) -> Forest:
-    """A forest that maps features (columns) to targets (rows, outputs).
-
-    ``guides``: only so many leading targets choose the questions (default: all); the others take leaves of their trees.
-    """
+def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0) -> Forest:
+    """A forest that maps features (columns) to targets (rows, outputs)."""
     rng = np.random.default_rng(seed)
     edges = [_edges(column.astype(np.float32), recipe.bins) for column in columns]
     binned = np.array([np.searchsorted(e, c.astype(np.float32)) for e, c in zip(edges, columns, strict=True)], np.int64)
@@ -53,10 +50,11 @@ def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0
     threshold = np.full((recipe.trees, LEVELS), np.inf, np.float32)
     leaves = np.zeros((recipe.trees, 2**recipe.depth, targets.shape[1]), np.float32)
     for tree in range(recipe.trees):
-        clipped = _clipped(left, recipe, guides)
+        limit = np.quantile(np.abs(left), recipe.clip)
+        clipped = np.clip(left, -limit, limit)
         rows = np.flatnonzero(rng.random(len(left)) < recipe.rows)
         allowed = np.sort(rng.choice(usable, max(1, round(len(usable) * recipe.features)), replace=False))
-        questions = _questions(binned[:, rows], clipped[rows, :guides], allowed, recipe)
+        questions = _questions(binned[:, rows], clipped[rows], allowed, recipe)
         for level, (asked, place) in enumerate(questions):
             feature[tree, level], threshold[tree, level] = asked, edges[asked][place]
         leaf = _leaf(binned, questions)
@@ -64,13 +62,6 @@ def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0
         leaves[tree] = recipe.step * middle(leaf[rows], clipped[rows], recipe)
         left = left - leaves[tree][leaf]
     return Forest(feature, threshold, leaves, base)
-
-
-def _clipped(left: Array, recipe: Recipe, guides: int | None) -> Array:
-    """Residuals clipped at a quantile, of those that choose questions and of the others each."""
-    parts = [left] if guides is None else [part for part in (left[:, :guides], left[:, guides:]) if part.size]
-    limits = [np.quantile(np.abs(part), recipe.clip) for part in parts]
-    return np.hstack([np.clip(part, -limit, limit) for part, limit in zip(parts, limits, strict=True)])
 
 
 def _edges(column: NDArray[np.float32], bins: int) -> NDArray[np.float32]:

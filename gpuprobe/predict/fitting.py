@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 Say = Callable[[str], None]
 
 SPREAD_RECIPE: Final = Recipe(trees=60, depth=6, step=0.1, damping=30.0)
+_POWER: Final[dict[str, Any]] = {"trees": 180, "step": 0.27}  # fewer, longer steps: every tree costs time in a query
 _FITTED: Final = ("launch_s", "mma_efficiency", "dram_efficiency", "l2_bytes_per_clock", "step_s")
 
 
@@ -52,7 +53,7 @@ class HeldOut:
 class _Seen:
     """What a forest sees of a data set: features, and log(measured / core) of each target.
 
-    The first ``timed`` are times and choose the trees' questions: a power's residuals are larger and of other causes.
+    The first ``timed`` are times.
     """
 
     columns: list[Value]
@@ -71,7 +72,7 @@ def fit(
     held_out = cross_validate(data, machine, recipe, folds, say, slow)
     seen = _seen(data, held_out.machine)
     say("fitting all rows")
-    forest = boosting.grow(seen.columns, seen.targets, recipe, guides=seen.timed)
+    forest = _grown(seen.columns, seen.targets, recipe, seen.timed)
     spreads = intervals.spread_target(held_out.errors)
     spread = boosting.grow(seen.columns, spreads, replace(SPREAD_RECIPE, depth=recipe.depth), seed=1)
     head = Head(
@@ -98,7 +99,7 @@ def cross_validate(
     for index in range(folds):
         say(f"fold {index + 1} of {folds}")
         inside = fold != index
-        forest = boosting.grow(_take(seen.columns, inside), seen.targets[inside], recipe, guides=seen.timed)
+        forest = _grown(_take(seen.columns, inside), seen.targets[inside], recipe, seen.timed)
         errors[fold == index] = seen.targets[fold == index] - forest.many(_take(seen.columns, fold == index))
         if colds is not None:
             colds.predict(index, forest, list(data.targets).index("cold"))
@@ -129,6 +130,14 @@ class _Colds:
         rows = self.fold == index
         if rows.any():
             self.cold_s[rows] *= np.exp(forest.many(_take(self._columns, rows))[:, output])
+
+
+def _grown(columns: list[Value], targets: Array, recipe: Recipe, timed: int) -> Forest:
+    """A forest of all targets; a power has its own trees: its residuals are larger, and would choose the times' too."""
+    forest = boosting.grow(columns, targets[:, :timed], recipe)
+    if timed == targets.shape[1]:
+        return forest
+    return joined(forest, boosting.grow(columns, targets[:, timed:], replace(recipe, **_POWER), seed=2))
 
 
 def _take(columns: list[Value], mask: NDArray[np.bool_]) -> list[Value]:
