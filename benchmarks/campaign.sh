@@ -1,5 +1,6 @@
 #!/bin/bash
-# Measures one machine unattended: parts in lanes, a lane a GPU, lanes at once. What a part prints is in FOLDER/PART/log.txt.
+# Measures one machine unattended: parts in lanes, a lane a GPU, lanes at once; each GPU has shapes of its own (from FIRST_SEED=1 on).
+# What a part measures and prints is in FOLDER/GPU/PART; the same command goes on where sweeps stopped.
 # Use: benchmarks/campaign.sh FOLDER LANE...   a LANE is parts with their seconds: probes=420,tiles=150
 # Every part that measures with gpuprobe ends by itself in its seconds and keeps what it has; all are killed at 1.2 times as many.
 set -u -m  # -m: Ctrl-C must reach what runs in the background
@@ -18,20 +19,28 @@ probes() {  # every probe in full once, between two quick runs: their difference
 }
 full() { timeout -s INT "$1" python3 -m gpuprobe microbench --arch sm90 --live --full -o "$2/full.json.gz" > "$2/full.txt"; }
 quick() { gpuprobe microbench --arch sm90 --live --quick -o "$2/quick.json.gz" > "$2/quick.txt"; }
+repeats() {  # the first probes ten times: noise from run to run
+    for run in 0 1 2 3 4 5 6 7 8 9; do
+        gpuprobe microbench --arch sm90 --live --quick --fresh $(printf -- "--probe %s " $FIRST) -o "$2/run$run.json.gz" > /dev/null || return
+    done
+}
 first() { gpuprobe microbench --arch sm90 --live --quick $(printf -- "--probe %s " $FIRST) -o "$2/first.json.gz" > "$2/first.txt"; }
 bf16() { benchmarks/collect_gemm.sh bf16 "$2" "$1"; }
 others() { benchmarks/collect_gemm.sh others "$2" "$1"; }
 sustained() { benchmarks/collect_gemm.sh sustained "$2" "$1"; }
-tiles() { gpuprobe sweep kernel --shapes 188 --configs 130 --seed "${TILES_SEED:-3}" --seconds "$1" -o "$2/tiles.jsonl" && gzip "$2/tiles.jsonl"; }
+tiles() { gpuprobe sweep kernel --long-k --shapes 240 --configs 120 --seed "$((SEED + 10))" --seconds "$1" -o "$2/tiles.jsonl" && gzip -kf "$2/tiles.jsonl"; }
+recorder() { python3 benchmarks/trace_record.py --programs mm,decode,graph --seconds "$(($1 / 4))" --output "$2/costs.json"; }
+durations() { python3 benchmarks/trace_durations.py --output "$2/durations.json"; }
 
 lane() {  # number of the GPU, parts
-    export CUDA_VISIBLE_DEVICES=$1 GPUPROBE_STATE=${TMPDIR:-/tmp}/gpuprobe-state-$1
+    export CUDA_VISIBLE_DEVICES=$1 SEED=$(($1 + ${FIRST_SEED:-1})) GPUPROBE_STATE=${TMPDIR:-/tmp}/gpuprobe-state-$1
     for part in ${2//,/ }; do
         name=${part%%=*} seconds=${part##*=}
-        mkdir -p "$folder/$name"
+        out=$folder/$1/$name
+        mkdir -p "$out"
         begin=$SECONDS
-        (export -f gpuprobe "$name"; timeout -k 5 $((seconds * 6 / 5)) bash -c "$name $seconds $folder/$name") > "$folder/$name/log.txt" 2>&1
-        echo "GPU $1: $name ended with $? after $((SECONDS - begin)) of $seconds s: $(tail -n 1 "$folder/$name/log.txt" | cut -c1-200)"
+        (export -f gpuprobe "$name"; timeout -k 5 $((seconds * 6 / 5)) bash -c "$name $seconds $out") > "$out/log.txt" 2>&1
+        echo "GPU $1: $name ended with $? after $((SECONDS - begin)) of $seconds s: $(tail -n 1 "$out/log.txt" | cut -c1-200)"
     done
 }
 index=0
