@@ -224,6 +224,8 @@ def _campaign(options: Mapping[str, Any]) -> Campaign:
     listed = read_shapes(shapes, dtypes, layouts) if shapes else ()
     if listed and unsure:
         raise click.UsageError("--unsure chooses among samples, --shapes leaves none to choose: give one of them")
+    if unsure and "sustained" in options["regimes"]:
+        raise click.UsageError("--unsure is about hot and cold times: leave sustained out of --regime")
     return Campaign(options["seed"], dtypes, layouts, listed, Doubt(Predictor.load(unsure)) if unsure else None)
 
 

@@ -12,6 +12,8 @@ from gpuprobe.errors import GpuprobeError
 
 LAYOUTS: Final = ("tn", "nn")
 REGIMES: Final = ("hot", "cold", "sustained")
+UNSURE: Final = "unsure"
+"""Family of the rows of a sweep that a predictor's doubt chose: no fair sample."""
 LARGEST_DIMENSION: Final = 2**31 - 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprobe.errors import Exit, GpuprobeError
-from gpuprobe.ops.gemm import DTYPES, LAYOUTS
+from gpuprobe.ops.gemm import DTYPES, LAYOUTS, UNSURE
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,8 @@ class Dataset:
     """GEMMs of one type, one row each: sizes, layout (1.0 for nn), and per target its value in s, W or Hz.
 
     ``twice`` holds, per target, pairs of timings of the same GEMM: the noise floor. ``kernel`` is the family of the
-    library's kernel, empty where not recorded.
+    library's kernel, empty where not recorded. ``unsure`` marks rows that a predictor's doubt chose (None: no row):
+    they train and judge nothing, for they are no fair sample.
     """
 
     dtype: str
@@ -44,6 +45,7 @@ class Dataset:
     targets: Mapping[str, Array]
     twice: Mapping[str, Array]
     kernel: NDArray[np.str_]
+    unsure: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.m)
@@ -55,6 +57,11 @@ class Dataset:
         return result
 
     @property
+    def fair(self) -> NDArray[np.bool_]:
+        """The rows that may judge a model."""
+        return np.ones(len(self), bool) if self.unsure is None else ~self.unsure
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         """Layouts that occur."""
         return tuple(name for index, name in enumerate(LAYOUTS) if (self.nn == index).any())
@@ -64,7 +71,7 @@ class Dataset:
         targets = {name: values[mask] for name, values in self.targets.items()}
         return replace(
             self, m=self.m[mask], n=self.n[mask], k=self.k[mask], nn=self.nn[mask], targets=targets,
-            kernel=self.kernel[mask],
+            kernel=self.kernel[mask], unsure=None if self.unsure is None else self.unsure[mask],
         )  # fmt: skip
 
     def folds(self, count: int) -> NDArray[np.int64]:
@@ -85,19 +92,22 @@ def read_sweep(paths: Sequence[Path]) -> list[tuple[Dataset, Dataset]]:
     """
     timings: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     kernels: dict[Key, str] = {}
+    fair: set[Key] = set()
     for path in paths:
         for row in _sweep_rows(path):
             if row["error"] or not row["time_us"]:
                 continue
             key = row["m"], row["n"], row["k"], row["dtype"], row["layout"]
             kernels[key] = row["family_of_kernel"] or kernels.get(key, "")
+            if row["family"] != UNSURE:
+                fair.add(key)
             if row["regime"] != "sustained":
                 timings[key][row["regime"]].append(row["time_us"] * 1e-6)
             elif row["power_w"] and row["sm_mhz"]:
                 for name, factor in (("time_us", 1e-6), ("power_w", 1.0), ("sm_mhz", 1e6)):
                     timings[key][_SUSTAINED[name]].append(row[name] * factor)
     return [
-        (_sweep(dtype, ("hot", "cold"), timings, kernels), _sweep(dtype, LASTING, timings, kernels))
+        (_sweep(dtype, ("hot", "cold"), timings, kernels, fair), _sweep(dtype, LASTING, timings, kernels, fair))
         for dtype in DTYPES
         if any(key[3] == dtype for key in timings)
     ]
@@ -110,7 +120,7 @@ def _sweep_rows(path: Path) -> list[dict[str, Any]]:
         raise GpuprobeError(
             "training reads Parquet through pyarrow", "pip install pyarrow", Exit.MACHINE_LACKS
         ) from error
-    names = [*"mnk", "dtype", "layout", "regime", "time_us", "power_w", "sm_mhz", "error", "family_of_kernel"]
+    names = [*"mnk", "dtype", "layout", "family", "regime", "time_us", "power_w", "sm_mhz", "error", "family_of_kernel"]
     try:
         rows: list[dict[str, Any]] = parquet.read_table(path, columns=names).to_pylist()
     except (OSError, ValueError) as error:
@@ -118,7 +128,7 @@ def _sweep_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _sweep(dtype: str, names: Sequence[str], timings: Timings, kernels: Mapping[Key, str]) -> Dataset:
+def _sweep(dtype: str, names: Sequence[str], timings: Timings, kernels: Mapping[Key, str], fair: Set[Key]) -> Dataset:
     keys = [key for key, timed in timings.items() if key[3] == dtype and all(timed.get(name) for name in names)]
     m, n, k = (np.array([key[index] for key in keys], float) for index in range(3))
     twice = {
@@ -127,7 +137,8 @@ def _sweep(dtype: str, names: Sequence[str], timings: Timings, kernels: Mapping[
     }
     targets = {name: np.array([np.median(timings[key][name]) for key in keys]) for name in names}
     nn = np.array([float(LAYOUTS.index(key[4])) for key in keys])
-    return Dataset(dtype, m, n, k, nn, targets, twice, np.array([kernels[key] for key in keys], np.str_))
+    unsure = np.array([key not in fair for key in keys], bool)
+    return Dataset(dtype, m, n, k, nn, targets, twice, np.array([kernels[key] for key in keys], np.str_), unsure)
 
 
 def read_published(path: Path, dtype: str, repeat: Path | None = None) -> Dataset:

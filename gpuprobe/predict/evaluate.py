@@ -101,7 +101,8 @@ def _groups(held_out: HeldOut | Judged, target: str) -> Iterator[tuple[str, NDAr
 
 
 def compared(job: Job, data: Dataset) -> Iterator[Row]:
-    """The baselines' errors over the same rows; the learned ones by the same folds of (n,k)."""
+    """The baselines' errors over the same rows; the learned ones by the same folds of (n,k), of the fair rows alone."""
+    data = data.where(data.fair)
     name = _name(data)
     spec = machine(device.load(job.device), data.dtype)
     target = "cold" if "cold" in data.targets else "hot"

@@ -74,7 +74,8 @@ def fit(
     say("fitting all rows")
     forest = _grown(seen.columns, seen.targets, recipe, seen.timed)
     spreads = intervals.spread_target(held_out.errors)
-    spread = boosting.grow(seen.columns, spreads, replace(SPREAD_RECIPE, depth=recipe.depth), seed=1)
+    judging = _take(seen.columns, data.fair)
+    spread = boosting.grow(judging, spreads, replace(SPREAD_RECIPE, depth=recipe.depth), seed=1)
     head = Head(
         dtype=data.dtype, ragged=bool(data.ragged.any()), layouts=data.layouts, targets=tuple(data.targets),
         protocol=protocol, machine=held_out.machine, forest=joined(forest, spread).rounded(), bands=held_out.bands,
@@ -86,7 +87,7 @@ def fit(
 def cross_validate(
     data: Dataset, machine: Machine, recipe: Recipe, folds: int, say: Say, slow: Dataset | None = None
 ) -> HeldOut:
-    """Each row predicted by a model of the other folds; folds are whole (n,k) pairs.
+    """Each fair row predicted by a model of all rows of the other folds; folds are whole (n,k) pairs.
 
     Sustained rows (``slow``) are predicted from the cold times that the models of the other folds predict of them.
     """
@@ -109,11 +110,13 @@ def cross_validate(
             _take(seen.columns, fold != index), learned[fold != index], SPREAD_RECIPE, seed=1
         )
         spreads[fold == index] = np.exp(spread.many(_take(seen.columns, fold == index)))
-    bands = [intervals.bands(errors[:, at], spreads[:, at], seen.regimes) for at in range(len(data.targets))]
+    fair, regimes = data.where(data.fair), seen.regimes[data.fair]
+    errors, spreads = errors[data.fair], spreads[data.fair]
+    bands = [intervals.bands(errors[:, at], spreads[:, at], regimes) for at in range(len(data.targets))]
     if colds is None:
-        return HeldOut(data, errors, spreads, seen.regimes, bands, machine)
+        return HeldOut(fair, errors, spreads, regimes, bands, machine)
     machine, lasting, settled = fitting_lasting.fit(colds.data, colds.cold_s, colds.fold, machine)
-    return HeldOut(data, errors, spreads, seen.regimes, bands, machine, lasting, settled)
+    return HeldOut(fair, errors, spreads, regimes, bands, machine, lasting, settled)
 
 
 class _Colds:

@@ -11,7 +11,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.ops.gemm import DTYPES, Gemm
+from gpuprobe.ops.gemm import DTYPES, UNSURE, Gemm
 from gpuprobe.sweep.doubt import Doubt
 from gpuprobe.sweep.shapes import Limits, sample
 
@@ -103,7 +103,7 @@ class Campaign:
         if self.doubt is None:
             return next(unseen)
         gemms = [gemm for _, gemm in islice(unseen, _CANDIDATES)]
-        return "unsure", gemms[self.doubt.least_sure(gemms)]
+        return UNSURE, gemms[self.doubt.least_sure(gemms)]
 
 
 def read_shapes(path: Path, dtypes: tuple[str, ...], layouts: tuple[str, ...]) -> tuple[Gemm, ...]:

@@ -72,6 +72,22 @@ def test_training_again_gives_the_same_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_rows_chosen_by_doubt_train_and_judge_nothing():
+    data = dataset(rows=900)
+    doubted = np.arange(len(data)) % 3 == 0
+    noise = np.exp(np.where(doubted, 0.5, 0.0) * np.random.default_rng(3).normal(size=len(data)))
+    data = replace(data, targets={name: time * noise for name, time in data.targets.items()}, unsure=doubted)
+    head, held_out = fitting.fit(data, MACHINE, RECIPE, 3, "made up", lambda text: None)
+    assert len(held_out.data) == len(held_out.errors) == (~doubted).sum()
+    assert held_out.data.fair.all()
+    told = fitting.fit(replace(data, unsure=None), MACHINE, RECIPE, 3, "made up", lambda text: None)[1]
+    assert len(told.errors) == len(data)
+    assert summary(held_out.errors[:, 0])[1] < 0.75 * summary(told.errors[:, 0])[1]
+    only_fair, _ = fitting.fit(data.where(data.fair), MACHINE, RECIPE, 3, "made up", lambda text: None)
+    shapes = data.m[:50], data.n[:50], data.k[:50], data.nn[:50]
+    assert not np.array_equal(head.many(*shapes).values["hot"][0], only_fair.many(*shapes).values["hot"][0])
+
+
 def test_a_published_table_is_read_and_joined_with_its_repeat(tmp_path):
     for name, times in (("a.csv", (10, 20)), ("b.csv", (11, 19))):
         with (tmp_path / name).open("w", newline="") as file:

@@ -105,21 +105,36 @@ def test_tables_and_card_hold_sustained_power_clock_and_energy(both, tmp_path):
 
 def write(path, rows):
     parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
-    names = ("m", "n", "k", "dtype", "layout", "regime", "time_us", "power_w", "sm_mhz", "error", "family_of_kernel")
+    names = (
+        "m",
+        "n",
+        "k",
+        "dtype",
+        "layout",
+        "regime",
+        "time_us",
+        "power_w",
+        "sm_mhz",
+        "error",
+        "family_of_kernel",
+        "family",
+    )
     parquet.write_table(arrow.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows]), path)
 
 
 def test_files_of_one_type_merge_and_sustained_rows_come_apart(tmp_path):
-    shape, condition = (1, 64, 64, "bf16", "tn"), (300.0, 1500.0, "", "x")
+    shape, condition, unsure = (1, 64, 64, "bf16", "tn"), (300.0, 1500.0, "", "x", "llm"), ("", "x", "unsure")
     write(tmp_path / "a.parquet", [(*shape, "hot", 10.0, *condition), (*shape, "cold", 12.0, *condition)])
     write(tmp_path / "b.parquet", [
         (*shape, "hot", 11.0, *condition), (*shape, "cold", 13.0, *condition),
-        (2, *shape[1:], "hot", 5.0, *condition), (2, *shape[1:], "cold", 6.0, *condition),
-        (*shape, "sustained", 14.0, *condition), (2, *shape[1:], "sustained", 15.0, None, 1500.0, "", "x"),
-        (3, *shape[1:], "hot", None, None, None, "unsupported", ""),
+        (2, *shape[1:], "hot", 5.0, None, None, *unsure), (2, *shape[1:], "cold", 6.0, None, None, *unsure),
+        (*shape, "hot", 10.5, None, None, *unsure),
+        (*shape, "sustained", 14.0, *condition), (2, *shape[1:], "sustained", 15.0, None, 1500.0, *unsure),
+        (3, *shape[1:], "hot", None, None, None, "unsupported", "", "llm"),
     ])  # fmt: skip
     ((short, slow),) = read_sweep(sorted(tmp_path.glob("*.parquet")))
     assert short.m.tolist() == [1, 2] and short.targets["hot"].tolist() == pytest.approx([10.5e-6, 5e-6])
+    assert short.fair.tolist() == [True, False]  # a GEMM that was also sampled is fair
     assert short.twice["cold"].tolist() == [pytest.approx([12e-6, 13e-6])]
     assert slow.m.tolist() == [1]  # the other row has no power
     assert [slow.targets[name][0] for name in LASTING] == pytest.approx([14e-6, 300.0, 1.5e9])
