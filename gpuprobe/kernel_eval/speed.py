@@ -61,16 +61,14 @@ def fast_p(results: Iterable[tuple[Verdict, float | None]], thresholds: Sequence
     return {f"{p:g}": sum(speedup > p for speedup in right) / max(1, len(known)) for p in thresholds}
 
 
-def repeat_gain(
-    same: Sequence[float], changed: Sequence[float], empty: float, changed_empty: float | None = None
-) -> float | None:
+def repeat_gain(same: Sequence[float], changed: Sequence[float], empty: float) -> float | None:
     """How many times faster windows (s) are whose inputs repeat than windows whose inputs change; None if not clearly.
 
-    Clearly: the medians, less an ``empty`` window (``changed_empty`` where the second kind has its own), differ by a
-    factor of two, and 85 % of all pairs agree (by chance 0.5 % of trials of nine windows each come so far, before the
-    medians are asked). A cheat that gains less gains nothing: its times are those of changing inputs.
+    Clearly: the medians, less an ``empty`` window, differ by a factor of two, and 85 % of all pairs agree (by chance
+    0.5 % of trials of nine windows each come so far, before the medians are asked). A cheat that gains less gains
+    nothing: its times are those of changing inputs.
     """
-    taken = (np.asarray(same) - empty, np.asarray(changed) - (empty if changed_empty is None else changed_empty))
+    taken = (np.asarray(same) - empty, np.asarray(changed) - empty)
     fewer = taken[0][:, None] < taken[1][None, :]
     rest = max(float(np.median(taken[0])), 0.0) / max(float(np.median(taken[1])), 1e-9)
     if rest > REPEAT_SHARE or float(fewer.mean()) < REPEAT_PAIRS:

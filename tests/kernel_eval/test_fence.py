@@ -1,10 +1,12 @@
 """What keeps a candidate away from the other processes: memory, pausing, standing; errors inside a timed batch."""
 
 import os
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,7 @@ from gpuprobe.kernel_eval.evaluate import Options, evaluate
 from gpuprobe.kernel_eval.fence import standing
 from gpuprobe.kernel_eval.findings import Verdict
 from gpuprobe.kernel_eval.session import Limits
-from gpuprobe.kernel_eval.speed import repeat_gain
+from gpuprobe.kernel_eval.timing import CONTRASTS, USUAL, Bench, How
 
 HERE = Path(__file__).parent / "numpy_candidates"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc")
@@ -108,7 +110,26 @@ def test_what_is_raised_in_a_timed_batch_is_an_error_at_once_and_no_hang(tmp_pat
     assert time.monotonic() - begin_s < 45.0
 
 
-def test_each_kind_of_batch_is_judged_by_its_own_empty_windows() -> None:
-    easy, hard = [2.0] * 9, [6.0] * 9
-    assert repeat_gain(easy, hard, 1.0, 5.0) is None
-    assert repeat_gain(easy, hard, 1.0, 1.0) == pytest.approx(5.0)
+def test_what_watching_costs_is_what_it_costs_the_reference_in_the_same_round() -> None:
+    """A busy machine slows the watching of outputs alike on both sides; skipped work is the candidate's alone."""
+
+    def bench(work_s: float, skipped_s: float) -> Bench:
+        rng = random.Random(1)
+
+        def window(side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL) -> float:
+            busy = 1.0 if side == "empty" else slow.setdefault(len(taken) // 4, rng.uniform(1, 8))
+            taken.extend([side] * (side != "empty"))
+            work = 0.0 if side == "empty" else work_s - (skipped_s if side == "candidate" and not how.whole else 0.0)
+            return busy * (work + (6e-3 if how.whole else 6e-5))
+
+        taken: list[str] = []
+        slow: dict[int, float] = {}
+        made = Bench.__new__(Bench)
+        made._empties, made._random, made.task = {}, random.Random(2), SimpleNamespace(cold_slots=4)
+        made.window = window  # type: ignore[method-assign]
+        return made
+
+    watched = next(one for one in CONTRASTS if one.finding == "skips-unwatched")
+    assert bench(2e-3, 0.0).contrast(watched, "host", 16) is None
+    gain = bench(2e-3, 1.9e-3).contrast(watched, "host", 16)
+    assert gain is not None and gain > 2
