@@ -16,7 +16,7 @@ from gpuprobe.measure import DRIFT_REPEATS, WARM_ROUNDS, Plan, measure
 from gpuprobe.probe import Launch, Probe
 from gpuprobe.record import Measurement, Sample
 from gpuprobe.stats import median_interval
-from gpuprobe.wall import LAUNCH_SLACK_S
+from gpuprobe.wall import LAUNCH_SLACK_S, disagreements
 
 POWER_CAP, IDLE, APPLICATION_CLOCKS = 0x4, 0x1, 0x2
 
@@ -227,6 +227,20 @@ def timed(extra_s: float, share: float = 0.0) -> Model:
 
 def test_events_may_see_the_launch_besides_the_kernel() -> None:
     assert only(judged(timed(LAUNCH_SLACK_S), chain_probe(launch=LONG))).value == pytest.approx(4.0)
+
+
+def test_a_kernel_of_two_speeds_is_set_beside_the_events_sample_by_sample() -> None:
+    """An atomic's word lies near or far from its SM, half and half: medians of times would pick one mode each."""
+
+    def times(point: Point, index: int) -> Sample:
+        sample = chain_sample(point)
+        slow = sample.seconds * (1.6 if index % 2 else 1.0)
+        return replace(sample, seconds=slow, event_s=slow + (13e-6 if index % 4 else 16e-6))
+
+    short, long = (Point((("CHAIN", 7),), iters=n) for n in (5_000, 100_000))
+    assert disagreements({p: [times(p, i) for i in range(9)] for p in (short, long)}, prologue=False) == []
+    wrong = {short: [times(short, i) for i in range(9)], long: [replace(times(long, i), event_s=1.0) for i in range(9)]}
+    assert disagreements(wrong, prologue=False)
 
 
 @pytest.mark.parametrize("share", [0.03, 1.0, -0.03])
