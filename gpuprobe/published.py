@@ -2,7 +2,8 @@
 
 Only values of the same product or of the same chip are set beside ours. The second kind (h800-pcie beside h100-sxm,
 both GH100) agrees in what the chip fixes, cycles and rates per SM, not always in what clocks, SM count and memory fix:
-where the stated numbers of both products account for a difference, it is EXPLAINED.
+where the stated numbers of both products account for a difference, it is EXPLAINED. So is a throughput at the chip's
+limit per cycle, where the published one asks for a higher clock that the product can run at.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ RATE_TOLERANCE = 0.05
 
 CLOCK_TOLERANCE = 0.02
 """From this distance to the boost clock on, the SM clock is named as a reason."""
+
+AT_LIMIT = 0.98
+"""From this share of its limit on, nothing but the clock is left to make a throughput higher."""
 
 
 class PublishedValue(Protocol):
@@ -150,7 +154,9 @@ def _row(
         )
     ratio, low, high = (number / value.value for number in (measurement.value, measurement.low, measurement.high))
     tolerance = max(value.tolerance, RATE_TOLERANCE if orientation(measurement.unit) > 0 else COST_TOLERANCE)
-    stated = _stated_difference(run.device, other, measurement, ratio, tolerance) if match == "chip" else ""
+    stated = _clock_difference(run.device, run.device if match == "device" else other, measurement, value.value)
+    if match == "chip" and not stated:
+        stated = _stated_difference(run.device, other, measurement, ratio, tolerance)
     outside = Agreement.EXPLAINED if value.reason or stated else Agreement.OUTSIDE
     verdict = Agreement.WITHIN if abs(ratio - 1.0) <= tolerance else outside
     reasons = [_distance(ratio, tolerance)]
@@ -174,6 +180,24 @@ def _row(
         verdict=verdict,
         reason="; ".join(reasons),
         source=value.source,
+    )
+
+
+def _clock_difference(ours: DeviceSpec, theirs: DeviceSpec | None, measurement: Measurement, published: float) -> str:
+    """Words where ours is at the limit of its clock and theirs asks for a higher one that exists; else empty."""
+    limit, clock = measurement.limit, measurement.sm_clock_hz
+    if theirs is None or measurement.unit not in ("FLOP/s", "op/s") or not limit or not clock:
+        return ""
+    mine, other = ours.get("sm_count"), theirs.get("sm_count")
+    top = theirs.get("max_sm_clock_hz") or theirs.get("boost_clock_hz")
+    if not mine or not other or not top or not AT_LIMIT * limit <= measurement.value < published:
+        return ""
+    asked = clock * published / limit * mine / other
+    if not clock < asked <= top:
+        return ""
+    return (
+        f"ours is {measurement.value / limit:.1%} of what the chip does at its {clock / 1e9:.2f} GHz, "
+        f"theirs asks for {asked / 1e9:.2f} GHz or more"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -45,6 +46,14 @@ def test_the_document_is_that_of_compare() -> None:
     theirs = json.loads(other.stdout)
     names = {row["name"] for row in mine["rows"]}
     assert names and mine["rows"] == [row for row in theirs["rows"] if row["name"] in names]
+
+
+def test_a_table_written_is_the_one_shown_and_a_run_written_is_the_run(tmp_path: Path) -> None:
+    assert run("--against", "published", "-o", str(tmp_path / "t.csv")).return_value is Exit.DONE
+    head, *rows = (tmp_path / "t.csv").read_text().splitlines()
+    assert head.split(",")[:5] == list(against.COLUMNS)[:5] and any("WITHIN" in row for row in rows)
+    run("--against", "published", "-o", str(tmp_path / "r.json.gz"))
+    assert read_run(tmp_path / "r.json.gz").measurements
 
 
 def test_fail_on_outside_decides_the_exit_code() -> None:

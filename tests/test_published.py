@@ -124,3 +124,20 @@ def test_what_other_products_state_may_explain_a_rate_but_not_a_latency() -> Non
     assert row("dram_bandwidth", "B/s", 2.0).verdict is Agreement.OUTSIDE
     assert row("l1", "cycle", 2.0).verdict is Agreement.OUTSIDE
     assert row("mma_rate", "FMA/cycle/SM", 2.0).verdict is Agreement.OUTSIDE
+
+
+def test_a_throughput_at_its_limit_differs_by_a_clock_that_the_product_can_run_at() -> None:
+    numbers = {"sm_count": Number(132, "datasheet", "t"), "max_sm_clock_hz": Number(1.98e9, "driver", "t")}
+
+    def verdict(value: float, published: float, unit: str = "FLOP/s") -> PublishedRow:
+        row = replace(measured(value, unit), name="wgmma_rate", limit=100.0, sm_clock_hz=1.6e9)
+        run = Run("r", "2025-01-01", "synthetic", "full", DEVICE.with_numbers(numbers), Environment(), (row,))
+        (found,) = against_published(run, {"wgmma_rate": (Value("h100-sxm", published),)}, CHIPS)
+        return found
+
+    assert verdict(99.0, 110.0).verdict is Agreement.EXPLAINED
+    assert "99.0% of what the chip does at its 1.60 GHz, theirs asks for 1.76 GHz" in verdict(99.0, 110.0).reason
+    assert verdict(90.0, 110.0).verdict is Agreement.OUTSIDE, "not at its limit"
+    assert verdict(99.0, 130.0).verdict is Agreement.OUTSIDE, "no clock of the product gives that"
+    assert verdict(99.0, 80.0).verdict is Agreement.OUTSIDE, "ours is faster: that is no clock's doing"
+    assert verdict(99.0, 110.0, "FMA/cycle/SM").verdict is Agreement.OUTSIDE

@@ -59,12 +59,10 @@ def rows_of(run: Run) -> tuple[dict[str, Any], Table, list[str]]:
     return document, (COLUMNS, [_cells(row) for row in found]), [str(row.verdict) for row in found]
 
 
-def show(run: Run) -> list[str]:
-    """Print the table of a run beside published values, with a count on stderr; the verdicts."""
-    _, (columns, rows), verdicts = rows_of(run)
+def show(columns: tuple[str, ...], rows: list[tuple[str, ...]], verdicts: list[str]) -> None:
+    """Print the table of a run beside published values, with a count on stderr."""
     table(columns, rows, right=RIGHT, styles=STYLES)
     note(count(verdicts))
-    return verdicts
 
 
 def count(verdicts: list[str]) -> str:

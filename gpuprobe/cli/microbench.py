@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuprobe.cli.output import Progress, emit_json, json_option, note, output_option
+from gpuprobe.cli.output import Progress, emit_json, json_option, note, output_option, write_output
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.report.format import quantity
 
@@ -112,25 +112,28 @@ class _Show:
         """Show a run, and write it to the file asked for."""
         from gpuprobe.cli import run_view
 
-        if self.output is not None:
+        is_run = self.output is not None and self.output.name.endswith((".json", ".json.gz"))
+        if self.output is not None and (is_run or not self.against):
             run_view.write(run, probes, self.output)
         if self.against:
-            return self._beside_published(run)
+            return self._beside_published(run, None if is_run else self.output)
         if self.as_json:
             emit_json(run_view.document(run, probes))
         else:
             run_view.show(run, probes, every_row=self.every_row)
         return Exit.CHECK_FAILED if run.rejections else Exit.DONE
 
-    def _beside_published(self, run: Run) -> Exit:
-        """Show a run beside published values; with --fail-on, exit 1 where one is OUTSIDE."""
+    def _beside_published(self, run: Run, output: Path | None) -> Exit:
+        """Show a run beside published values, and write that table; with --fail-on, exit 1 where one is OUTSIDE."""
         from gpuprobe.cli import against
 
+        document, (columns, rows), verdicts = against.rows_of(run)
+        if output is not None:
+            write_output(output, document, columns, rows)
         if self.as_json:
-            document, _, verdicts = against.rows_of(run)
             emit_json(document)
         else:
-            verdicts = against.show(run)
+            against.show(columns, rows, verdicts)
         failed = self.fail_on is not None and bool(against.FAILING & set(verdicts))
         return Exit.CHECK_FAILED if failed else Exit.DONE
 
