@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import tabular
-from gpuprobe.domains import Domain, View, belongs, domain_of, orientation, twin_of
+from gpuprobe.domains import LABEL, Domain, View, belongs, domain_of, orientation, twin_of
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.record import Environment, Params, Run
 from gpuprobe.repeats import Identity, Key, Repeats, by_identity, checked_side, ratio_between
@@ -165,14 +165,14 @@ def compare(
     SLOWER, more of a rate FASTER. ``domain`` keeps the rows of one domain; sizes and the like belong to both.
     ``floors`` (from ``gpuprobe.floors``) go before the default. A row is UNCLEAR where either side shared its GPU or,
     in time, where one side alone was throttled; few samples make a difference UNCLEAR; drift and throttled widen the
-    interval (unstable has a wide one of its own). Quantities match by name, quantity, parameters and unit. A value of
-    zero or below is a GpuprobeError.
+    interval (unstable has a wide one of its own). Quantities match by name, quantity, parameters and unit; labels
+    are left out. A value of zero or below is a GpuprobeError.
     """
     _check_settings(min_effect, confidence)
     one, other = (checked_side([side] if isinstance(side, Run) else side) for side in (a, b))
     left, right = by_identity(one), by_identity(other)
     judge = _Judge(min_effect, confidence, floors or {})
-    pairs = [(left[identity], right[identity]) for identity in left if identity in right]
+    pairs = [(left[one], right[one]) for one in left if one in right and one[1] != LABEL]
     return Comparison(
         a_ids=tuple(run.run_id for run in one),
         b_ids=tuple(run.run_id for run in other),

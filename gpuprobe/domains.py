@@ -39,6 +39,10 @@ TWINS: Mapping[str, Twin] = {
 SM cycles they would change whenever the SM clock does. What was counted in SM cycles took a time, so it has one."""
 
 
+LABEL = "number"
+"""Unit of a quantity that is a name, such as the half of L2 that an SM belongs to: it has no ratio."""
+
+
 def orientation(unit: str) -> int:
     """1 where more is faster (a rate), -1 where more is slower (time, cycles, energy), 0 for sizes and the like."""
     head, *divisors = unit.split("/")

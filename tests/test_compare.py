@@ -394,3 +394,7 @@ def test_the_document_is_json_of_the_promised_shape() -> None:
 def test_an_interval_down_to_zero_still_makes_finite_json() -> None:
     wild = replace(measured(), low=-5.0, high=1e9, samples=(100.0,))
     json.dumps(to_document(compare(run([wild]), run([measured()], "b"))), allow_nan=False)
+
+
+def test_labels_have_no_ratio() -> None:
+    assert rows_of(measured(1.0, unit="number"), measured(2.0, unit="number")) == ()

@@ -100,9 +100,12 @@ def _asset(name: str) -> str:
 
 
 def _title(sources: Sequence[Source]) -> str:
-    first = sources[0].content
-    name = first.device.product if isinstance(first, Run) else first.title
-    return cut(name, 80) + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
+    first, *others = (
+        cut(one.content.device.product if isinstance(one.content, Run) else one.content.title, 80) for one in sources
+    )
+    if len(others) == 1 and others[0] != first and isinstance(sources[1].content, Run):
+        return f"{first} and {others[0]}"
+    return first + (f" and {len(others)} more" if others else "")
 
 
 def _sections(environment: Environment, sources: Sequence[Source]) -> Iterator[Section]:
