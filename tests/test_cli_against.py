@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,9 @@ def test_a_run_without_common_values_says_so(monkeypatch: pytest.MonkeyPatch) ->
     recording = replace(read_run(FILE), measurements=(), device=replace(h100(), chip="other", name="other"))
     assert against.rows_of(recording)[2] == []
     assert against.count([]) == "no common rows"
+
+
+def test_the_page_of_all_recordings_is_not_stale() -> None:
+    script = Path(__file__).parents[1] / "docs" / "published.py"
+    result = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert result.returncode == 0, "write it again with: python docs/published.py"
