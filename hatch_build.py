@@ -1,7 +1,9 @@
-"""Build hook: the trace recorder and the scanner, compiled, inside the wheel. Such a wheel runs on this platform alone.
+"""Build hook: the folders beside the package go into the wheel, and the trace recorder and the scanner if asked for.
 
-Only with GPUPROBE_BUILD_RECORDER=1, since it needs a C++ compiler and CUPTI's headers; every other wheel is pure Python
-and compiles both on their first use.
+Left out of wheels, for their size: the measured GEMMs that models were trained on, and rendered reports; the source
+distribution has both. With GPUPROBE_BUILD_RECORDER=1, which needs a C++ compiler and CUPTI's headers, recorder and
+scanner are compiled into the wheel, which then runs on this platform alone; every other wheel is pure Python and
+compiles both on their first use.
 """
 
 from __future__ import annotations
@@ -14,15 +16,26 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+BESIDE = ("microbench", "models", "reports")
+"""Folders beside the package in a checkout; gpuprobe.resources finds them in both places."""
+LEFT_OUT = ("models/data/*/gemm_*.parquet", "reports/*/*.html")
 
-class RecorderHook(BuildHookInterface[Any]):
-    """Compiles the recorder and the scanner and adds them to the wheel."""
+
+class PackHook(BuildHookInterface[Any]):
+    """Adds the folders beside the package, and compiles the recorder and the scanner."""
 
     _built: tuple[Path, ...] = ()
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it packs: ``version`` is the kind of build (standard or editable)."""
-        if os.environ.get("GPUPROBE_BUILD_RECORDER") != "1" or version != "standard":
+        if version != "standard":
+            return
+        root = Path(self.root)
+        for path in (path for name in BESIDE for path in (root / name).rglob("*") if path.is_file()):
+            place = path.relative_to(root)
+            if "__pycache__" not in place.parts and not any(place.match(pattern) for pattern in LEFT_OUT):
+                build_data["force_include"][str(path)] = f"gpuprobe/_data/{place.as_posix()}"
+        if os.environ.get("GPUPROBE_BUILD_RECORDER") != "1":
             return
         sys.path.insert(0, self.root)
         from gpuprobe.trace.record import library as recorder  # noqa: PLC0415 - from the source tree

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).resolve().parent
 def folder(name: str) -> Path:
     """Path of a data folder (``microbench``, ``models``, ``reports``).
 
-    An editable install does not see hatchling's ``force-include`` copies, so a checkout is recognised
-    by its ``pyproject.toml`` and wins over the packaged copy.
+    An editable install does not see the wheel's copies (hatch_build.py), so a checkout is recognised by its
+    ``pyproject.toml`` and wins over the packaged copy.
     """
     checkout = PACKAGE.parent
     candidates = [PACKAGE / "_data" / name]

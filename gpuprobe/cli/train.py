@@ -45,7 +45,10 @@ def command(
     jobs = [job for job in train.jobs(devices, reference) if source in (None, job.source)]
     kernels = [] if source not in (None, train.OWN) else list(tiles.jobs(devices))
     if not jobs and not kernels:
-        raise GpuprobeError("there is no data to train on", "name a device with data, or give --reference FOLDER")
+        raise GpuprobeError(
+            "there is no data to train on: wheels leave the measured GEMMs out",
+            "name a device with data in a checkout of the repository, or give --reference FOLDER",
+        )
     done = []
     with Progress() as line:
         fits = [partial(train.train, job) for job in jobs] + [partial(tiles.train, job) for job in kernels]
