@@ -4,8 +4,8 @@
     python benchmarks/kernel_tuner_strategies.py --triton 12
 
 A space is a CSV of measured configurations: parameters in the columns before the one named, which is a time (empty: it
-failed). ``--triton N`` takes N GEMMs of models/data, each predicted by a model that has not seen it. Needs kernel-tuner
-and scikit-learn.
+failed). ``--triton N`` takes N GEMMs of models/data/GPU (``--gpu``), each predicted by a model that has not
+seen it. Needs kernel-tuner and scikit-learn.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import tile_held_out
 
 from gpuprobe.tune.kernel_tuner_hook import Belief, strategy
 
@@ -82,13 +83,9 @@ def from_csv(argument: str) -> Space:
     return Space(name, tuple(header[:at]), configs, [float(row[at]) if row[at] else None for row in rows])
 
 
-def triton_spaces(count: int) -> Iterator[Space]:
-    """GEMMs of the H100 sweeps, with held-out predictions."""
-    from gpuprobe import resources
-    from gpuprobe.tune import data, fitting
-
-    measured = data.read(sorted((resources.folder("models") / "data" / "h100-sxm").glob("tiles-*.jsonl.gz")))
-    judged = fitting.cross_validate(measured, "h100-sxm", lambda text: print(text, file=sys.stderr))
+def triton_spaces(count: int, gpu: str, predicted: Path | None) -> Iterator[Space]:
+    """GEMMs of a GPU's sweeps, with held-out predictions."""
+    measured, judged = tile_held_out.predicted(gpu, predicted)
     sd = judged.spreads * (judged.band[1] - judged.band[0]) / (2 * 1.645)
     work = measured.work
     tilings = np.column_stack([work.bm, work.bn, work.bk, work.gm, work.warps, work.stages]).astype(int)
@@ -200,7 +197,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
-    options = parser.parse_args()
+    options = tile_held_out.options(parser).parse_args()
     budgets = [int(one) for one in options.budgets.split(",")]
     names = options.strategies.split(",")
     for argument in options.space:
@@ -209,7 +206,7 @@ def main() -> None:
             flush=True,
         )
     if options.triton:
-        spaces = list(triton_spaces(options.triton))
+        spaces = list(triton_spaces(options.triton, options.gpu, options.predicted))
         print(f"\n{len(spaces)} Triton GEMMs\n\n{table(compare(spaces, budgets, options.repeats, names), budgets)}")
 
 

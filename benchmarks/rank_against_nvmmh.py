@@ -1,7 +1,7 @@
 """How nvMatmulHeuristics and gpuprobe rank the configurations of the Triton GEMMs of models/data, side by side.
 
     pip install nvidia-matmul-heuristics==0.1.0.27        # proprietary licence; needs no GPU
-    python benchmarks/rank_against_nvmmh.py [--predicted FILE.npz]
+    python benchmarks/rank_against_nvmmh.py [--gpu h100-sxm] [--predicted FILE.npz]
 
 gpuprobe's predictions are of models that have not seen the GEMM (five folds of whole GEMMs; FILE keeps them).
 nvMatmulHeuristics is asked for its metric of each given configuration on its TRITON backend, in the precisions that fit
@@ -17,26 +17,26 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tile_held_out
 from numpy.typing import NDArray
 
-from gpuprobe import resources
-from gpuprobe.tune import data, fitting
+from gpuprobe.tune import fitting
 from gpuprobe.tune.data import Measured
 
 Array = NDArray[np.float64]
 PRECISIONS = {"bf16": ("TST", "HSH", "HSS"), "fp16": ("HSH", "HSS"), "fp8": ("QQTST", "HSH")}
 METRICS = {"RUNTIME_S": 0, "RELATIVE_FAST": 14}
+GPUS = {"h100-sxm": "H100_SXM", "h200-sxm": "H200_SXM"}
 LAYOUTS = {"bf16": 0, "fp16": 0, "fp8": 1}  # row-major NN as in Triton's tutorial; fp8 and TMA take B as n×k
 
 
 class Heuristics:
-    """nvMatmulHeuristics for an H100 SXM and its TRITON backend."""
+    """nvMatmulHeuristics for an H100 or H200 SXM and its TRITON backend."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: str) -> None:
         import nvMatmulHeuristics.nvMatmulHeuristics as api  # noqa: N813
 
         self.api = api
@@ -45,7 +45,7 @@ class Heuristics:
             backend=target, precision="HSH", flags=api.NvMatmulHeuristicsFlags.PERF_MODEL_BASED_AUTO_TUNING
         )
         self.hardware = self.handle.createHardwareDescriptor()
-        self.handle.setHardwarePredefinedGpu(self.hardware, api.NvMatmulHeuristicsNvidiaGpu.H100_SXM)
+        self.handle.setHardwarePredefinedGpu(self.hardware, getattr(api.NvMatmulHeuristicsNvidiaGpu, GPUS[gpu]))
         self.backend = self.handle.createBackend(target)
         for precision, layout in itertools.product(sorted({p for ps in PRECISIONS.values() for p in ps}), (0, 1)):
             self.handle.nvMatmulHeuristicsLoadInternalDiscoverySet(
@@ -82,17 +82,6 @@ class Heuristics:
         return np.array([self.score(problem, tiling, precision, metric, by_rows) for tiling in tilings])
 
 
-def held_out(measured: Measured, path: Path | None) -> Array:
-    """gpuprobe's held-out predictions in s, from ``path`` where they are."""
-    if path is not None and path.is_file():
-        found: Array = np.load(path)["p"]
-        return found
-    predicted = fitting.cross_validate(measured, "h100-sxm", lambda text: print(text, file=sys.stderr)).predicted_s
-    if path is not None:
-        np.savez(path, p=predicted)
-    return predicted
-
-
 def rankings(measured: Measured, heuristics: Heuristics, dtype: str) -> Iterator[tuple[str, Array]]:
     """Ways to ask nvMatmulHeuristics about one type: name and scores of all its rows (others infinite)."""
     gemms = [np.flatnonzero(measured.gemm == gemm) for gemm in np.unique(measured.gemm[measured.dtype == dtype])]
@@ -115,10 +104,9 @@ def line(name: str, dtype: str, form: str, measured: Measured, scores: Array, ma
 def main() -> None:
     """Rank, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--predicted", type=Path)
-    options = parser.parse_args()
-    measured = data.read(sorted((resources.folder("models") / "data" / "h100-sxm").glob("tiles-*.jsonl.gz")))
-    ours, heuristics = held_out(measured, options.predicted), Heuristics()
+    options = tile_held_out.options(parser).parse_args()
+    measured, judged = tile_held_out.predicted(options.gpu, options.predicted)
+    ours, heuristics = judged.predicted_s, Heuristics(options.gpu)
     print("| kernel | ranked by | GEMMs | Spearman | top 1 | top 5 | top 10 | worst top 5 |\n" + "|---" * 8 + "|")
     for dtype in PRECISIONS:
         theirs = list(rankings(measured, heuristics, dtype))

@@ -1,20 +1,28 @@
 """What recording costs: small torch.mm in a row, Llama-1B decode steps, and the same steps as a CUDA graph.
 
-Use, with a GPU, torch and transformers: python benchmarks/trace_record.py [--programs mm,decode,graph] [--seconds S]
-[--turns N] [--launches N] [--output FILE.json]
+Use, with a GPU, torch and transformers: python benchmarks/trace_record.py [--programs mm=20,loop,decode,tokens,graph]
+[--rounds N] [--pairs N] [--output FILE.json]     (mm=20: begin no round of mm after 20 s)
 
-Every way is a process of its own. All start together, then take turns in random order, one running while the others
-are stopped, all on the same cores. In a turn a process runs its program twice, in random order: with its recorder
-pausing (--capture profiler-api, or outside of torch.profiler's context) and with it on. So a way's cost is a ratio of
-two neighbouring runs of one process, which is steadier than processes are among each other: "bare" and "bare again"
-say how steady. Ways without a pause (always on, samples, the time after --seconds) are compared with bare alone.
-The JSON is written after every round; a process that hangs or dies is left out and told.
-Without a GPU: --programs fake, with GPUPROBE_CUPTI naming a stand-in for libcupti, tries the machinery out.
+Every way of recording is a process of its own. All start together, then take turns in random order, one running while
+the others are stopped, all on the same cores. Two designs:
+
+mm, profiled, decode, graph: a way's process runs short pieces in pairs, recorder pausing (--capture profiler-api, or
+outside of torch.profiler's context) and on, in the order ABBA. Its cost is the median ratio of neighbours; the interval
+is that of the medians of its turns, so that a slow minute of the host counts once. "bare" has pairs too: how steady the
+host is.
+
+loop, tokens: recorders as `gpuprobe trace record` runs them, on from the start, with power samples; a turn is the
+whole program (20,000 torch.mm, 8 steps). The cost is the ratio to the bare programs of the same round; two processes
+of one way (bare, recorded) are told together.
+
+The JSON is written after every round; a process that hangs or dies is left out and told. Without a GPU: --programs fake
+or fakeloop, with GPUPROBE_CUPTI naming a stand-in for libcupti, tries the machinery out.
 """
 
 import argparse
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import random
@@ -27,50 +35,54 @@ import tempfile
 import time
 from pathlib import Path
 
-BARE = "bare"
-WARM_UP = 500
-STEPS = 4
 CORES = 4
-PATIENCE_S = {"start": 55.0, "turn": 30.0, "end": 15.0}
-PAUSING = {"capture": "profiler-api"}
-MIB = 1 << 20
+PATIENCE_S = {"start": 60.0, "turn": 30.0, "end": 15.0}
+UNITS = {"mm": 500, "profiled": 500, "loop": 20_000, "decode": 1, "tokens": 8, "graph": 4, "fake": 500, "fakeloop": 500}
+"""Launches or steps of a piece."""
+KIB = 1 << 10
 
-RECORDED = {
+BARE = None
+PAUSING = {"capture": "profiler-api"}
+PROFILER = "torch.profiler"
+LIGHTER = {
+    "thread ids without a system call": {"GPUPROBE_THREAD_IDS": "pthread"},
+    "clock from the TSC": {"GPUPROBE_CLOCK": "tsc"},
+    "64 KiB buffers zeroed by CUPTI": {"GPUPROBE_BUFFER_BYTES": str(64 * KIB), "GPUPROBE_ZEROED": "0"},
+}
+ALL_LIGHTER = {name: value for options in LIGHTER.values() for name, value in options.items()}
+PAIRED = {
+    "bare": BARE,
     "recorded": PAUSING,
     "kernels alone": {**PAUSING, "calls": "none"},
-    "syncs too": {**PAUSING, "syncs": True},
-    "all calls": {**PAUSING, "calls": "all"},
-    "GPU's times in host memory": {**PAUSING, "env": {"GPUPROBE_HOST_TIMESTAMPS": "1"}},
-    "buffers of 4 MiB, flushed each s": {
-        **PAUSING,
-        "env": {"GPUPROBE_BUFFER_BYTES": str(4 * MIB), "GPUPROBE_FLUSH_MS": "1000"},
-    },
-    "recorded, always on": {},
-    "kernels alone, always on": {"calls": "none"},
-    "a tenth in samples of 2 ms": {"sample": (2, 18)},
-    "after --seconds": {"seconds": 0.001},
+    **{name: {**PAUSING, "env": options} for name, options in LIGHTER.items()},
+    "all of these": {**PAUSING, "env": ALL_LIGHTER},
 }
-PROFILED = {"torch.profiler CUDA": None, "torch.profiler CPU+CUDA": None}
+ON = {
+    "bare": BARE,
+    "bare again": BARE,
+    "recorded": {},
+    "recorded again": {},
+}
 WAYS = {
-    "mm": {BARE: None, "bare again": None, **RECORDED, **PROFILED},
-    "decode": {
-        BARE: None,
-        "bare again": None,
-        "recorded": PAUSING,
-        "recorded, always on": {},
-        "torch.profiler CUDA": None,
-    },
-    "graph": {BARE: None, "recorded": PAUSING, "graphs whole": {**PAUSING, "graphs": "whole"}},
-    "fake": {BARE: None, **RECORDED},
+    "mm": PAIRED,
+    "profiled": {"bare": BARE, "recorded": PAUSING, "torch.profiler CUDA": PROFILER},
+    "loop": {**ON, "kernels alone": {"calls": "none"}, "samples of 20 ms, a fifth": {"sample": (20, 80)}},
+    "decode": {"bare": BARE, "recorded": PAUSING, "all of these": {**PAUSING, "env": ALL_LIGHTER}},
+    "tokens": ON,
+    "graph": {"bare": BARE, "recorded": PAUSING, "graphs whole": {**PAUSING, "graphs": "whole"}},
+    "fake": PAIRED,
+    "fakeloop": ON,
 }
+WHOLE = ("loop", "tokens", "fakeloop")
 
 
 class Programs:
-    """What is timed: ``turn`` runs ``units`` of it, ``warm_up`` a little, ``wait`` waits for the GPU."""
+    """What is timed: ``turn`` runs a piece, ``prime`` a little of it, ``wait`` waits for the GPU."""
 
-    def __init__(self, name, launches):
-        self.units = STEPS if name in ("decode", "graph") else launches
-        getattr(self, f"_{name}")()
+    def __init__(self, name):
+        self.units = UNITS[name]
+        kind = {"loop": "mm", "profiled": "mm", "tokens": "decode", "fakeloop": "fake"}.get(name, name)
+        getattr(self, f"_{kind}")()
 
     def _mm(self):
         import torch
@@ -81,7 +93,7 @@ class Programs:
             for _ in range(launches):
                 torch.mm(matrix, matrix)
 
-        self.turn, self.warm_up, self.wait = turn, lambda: turn(WARM_UP), torch.cuda.synchronize
+        self.turn, self.prime, self.wait = turn, lambda: turn(100), torch.cuda.synchronize
 
     def _decode(self, mode="eager"):
         import torch
@@ -92,12 +104,17 @@ class Programs:
 
         torch.set_grad_enabled(False)
         step = step_of(build("llama-1b", "cuda"), Point("llama-1b", "decode", 1, 512, mode), "cuda", 2048)
+        matrix = torch.randn(64, 64, device="cuda")
 
         def turn():
             for _ in range(self.units):
                 step()
 
-        self.turn, self.warm_up, self.wait = turn, step, torch.cuda.synchronize
+        def prime():
+            for _ in range(100):
+                torch.mm(matrix, matrix)
+
+        self.turn, self.prime, self.wait = turn, prime if mode == "eager" else step, torch.cuda.synchronize
 
     def _graph(self):
         self._decode("graph")
@@ -106,16 +123,15 @@ class Programs:
         cuda = ctypes.CDLL(os.environ["GPUPROBE_CUPTI"])
         if recorder := os.environ.get("CUDA_INJECTION64_PATH"):
             ctypes.CDLL(recorder).InitializeInjection()
-        self.turn, self.warm_up, self.wait = lambda: cuda.fake_run(self.units), lambda: cuda.fake_run(10), lambda: None
+        self.turn, self.prime, self.wait = lambda: cuda.fake_run(self.units), lambda: cuda.fake_run(10), lambda: None
 
 
 def switch(program, way):
     """A context manager in which the way is on."""
-    if "profiler" in way:
+    if WAYS[program][way] == PROFILER:
         from torch.profiler import ProfilerActivity, profile
 
-        kinds = [ProfilerActivity.CUDA] + [ProfilerActivity.CPU] * ("CPU" in way)
-        return lambda: profile(activities=kinds)
+        return lambda: profile(activities=[ProfilerActivity.CUDA])
     if os.environ.get("GPUPROBE_CAPTURE") != "profiler-api":
         return contextlib.nullcontext
     if program == "fake":
@@ -138,39 +154,52 @@ def switch(program, way):
     return recording
 
 
-def work(way, name, launches):
-    """A process: says when it is ready, then runs a turn for each line on stdin and answers with its seconds."""
+def work(way, name):
+    """A process: says when it is ready, then answers each number on stdin with the seconds of so many pairs."""
     on = switch(name, way)
-    with on() if name == "graph" and "profiler" not in way else contextlib.nullcontext():  # CUPTI sees it captured
-        program = Programs(name, launches)
+    with on() if name == "graph" else contextlib.nullcontext():  # CUPTI sees it captured
+        program = Programs(name)
+    gc.disable()
 
     def timed(state):
         with on() if state == "on" else contextlib.nullcontext():
-            program.warm_up()
+            program.prime()
             program.wait()
             begin = time.perf_counter()
             program.turn()
             program.wait()
             return time.perf_counter() - begin
 
-    for state in ("off", "on", "off", "on"):
-        timed(state)
+    def pairs(count):
+        found = []
+        for number in range(count):
+            order = ("off", "on") if number % 2 == 0 else ("on", "off")
+            times = {state: timed(state) for state in order}
+            found.append([times["off"], times["on"]])
+        return found
+
+    def answer(count):
+        return [[None, timed("on")]] if name in WHOLE else pairs(count)
+
+    answer(1)
+    time.sleep(0.5)  # the recorder learns which functions to switch off between windows
+    answer(1)
     print("> ready", flush=True)
     for line in sys.stdin:
-        print(f"> {timed(line.strip())}", flush=True)
+        print(f"> {json.dumps(answer(int(line)))}", flush=True)
 
 
 class Worker:
     """A program run in a way: a process that is stopped except in its turns."""
 
-    def __init__(self, way, options, program, launches, folder):
-        self.way, self.program, self.problem = way, program, ""
-        self.times = {"off": [], "on": []}
+    def __init__(self, way, options, program, folder):
+        self.way, self.program, self.problem, self.turns = way, program, "", []
+        self.polled = program in WHOLE and options is not BARE
+        self.sampled = isinstance(options, dict) and "sample" in options
         self.spool = folder / f"{program}-{way}".replace(" ", "_").replace(",", "")
         self.spool.mkdir()
         self.errors = (folder / f"{self.spool.name}.log").open("w")
-        self.states = ("off", "on") if options in (None, PAUSING) or (options or {}).get("capture") else ("on",)
-        command = [sys.executable, __file__, "--way", way, "--program", program, "--launches", str(launches)]
+        command = [sys.executable, __file__, "--way", way, "--program", program]
         pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
         self.process = subprocess.Popen(command, env=environment_of(options, self.spool), **pipe)
         self.selector = selectors.DefaultSelector()
@@ -186,7 +215,7 @@ class Worker:
                 if line.startswith(b"> "):
                     return line[2:].decode()
             ready = self.selector.select(max(0.0, until - time.monotonic()))
-            part = os.read(self.process.stdout.fileno(), 4096) if ready else b""
+            part = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             self.rest += part
             if not part:
                 self.problem = f"{'ended' if ready else 'silent'} in its {kind}: {self.last_words()}"
@@ -206,31 +235,30 @@ class Worker:
                 os.sched_setaffinity(int(thread.name), cores)
         self.process.send_signal(signal.SIGSTOP)
 
-    def turn(self):
-        """One timed run in each state; nothing where the process is gone."""
+    def turn(self, number, pairs):
+        """So many pairs (of torch.profiler, slow to start, one); nothing where the process is gone."""
+        from gpuprobe.trace.record.power import PowerRecorder
+
         self.process.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
-        found = {}
-        for state in random.sample(self.states, len(self.states)):
-            with contextlib.suppress(OSError):
-                self.process.stdin.write(f"{state}\n".encode())
-                self.process.stdin.flush()
+        time.sleep(0.2 if self.sampled else 0.01)  # a sampling recorder's next window was due while it was stopped
+        count = 1 if WAYS[self.program][self.way] == PROFILER else pairs
+        with contextlib.suppress(OSError):
+            self.process.stdin.write(f"{count}\n".encode())
+            self.process.stdin.flush()
+        with PowerRecorder.of_this_machine() if self.polled else contextlib.nullcontext():
             answer = self.answer("turn")
-            if answer is None:
-                return
-            found[state] = float(answer)
-        for state, seconds in found.items():
-            self.times[state].append(seconds)
-        self.process.send_signal(signal.SIGSTOP)
+        if answer is not None:
+            self.turns.append({"round": number, "pairs_s": json.loads(answer)})
+            self.process.send_signal(signal.SIGSTOP)
 
     def row(self):
         """What it measured."""
-        return {"program": self.program, "way": self.way, "problem": self.problem, "times_s": self.times}
+        return {"program": self.program, "way": self.way, "problem": self.problem, "turns": self.turns}
 
 
 def environment_of(options, spool):
     """The environment of a way's process: the recorder's, where it has one."""
-    if options is None:
+    if options in (BARE, PROFILER):
         return dict(os.environ)
     from gpuprobe.trace.record.library import recorder_library
     from gpuprobe.trace.record.runner import Order, environment
@@ -241,13 +269,14 @@ def environment_of(options, spool):
 
 def run(given, folder, results):
     """All ways of all programs; ``results`` gets the rows of a program after every round of it."""
+    limits = limits_of(given.programs)
     workers = {
         program: [
-            Worker(way, options, program, given.launches, folder)
+            Worker(way, options, program, folder)
             for way, options in WAYS[program].items()
             if not given.ways or way in given.ways
         ]
-        for program in given.programs.split(",")
+        for program in limits
     }
     every = [worker for some in workers.values() for worker in some]
     until = time.monotonic() + PATIENCE_S["start"]
@@ -256,17 +285,22 @@ def run(given, folder, results):
             worker.stop()
     for program, some in workers.items():
         begin = time.monotonic()
-        for _ in range(given.turns):
-            if time.monotonic() - begin > given.seconds:
+        for number in range(given.rounds):
+            if time.monotonic() - begin > limits[program]:
                 break
             alive = [worker for worker in some if not worker.problem]
             for worker in random.sample(alive, len(alive)):
-                worker.turn()
+                worker.turn(number, given.pairs)
             results[program] = [worker.row() for worker in some]
             write(results, given.output)
     end(every)
     for program, some in workers.items():
         results[program] = [{**worker.row(), **counts_of(worker)} for worker in some]
+
+
+def limits_of(programs):
+    """Program → the seconds after which no round of it begins."""
+    return {name: float(seconds or "inf") for name, _, seconds in (part.partition("=") for part in programs.split(","))}
 
 
 def end(workers):
@@ -288,33 +322,65 @@ def end(workers):
 
 
 def counts_of(worker):
-    """Records and dropped records of its recorder."""
+    """What its recorder wrote: records, those dropped, kernels, calls; how long windows took to begin and end."""
     from gpuprobe.trace.record.runner import read_spools
 
     spools = read_spools(worker.spool)
-    return {key: sum(spool.stat(key) for spool in spools) for key in ("records", "dropped")} if spools else {}
+    if not spools:
+        return {}
+    counts = {key: sum(spool.stat(key) for spool in spools) for key in ("records", "dropped")}
+    counts["kernels"] = sum(len(spool["kernels"]) for spool in spools)
+    counts["calls"] = sum(len(spool["runtime"]) + len(spool["driver"]) for spool in spools)
+    counts["switches"] = [spool.info.get("window_switches", "") for spool in spools]
+    counts["refused"] = [spool.info["not_enabled"] for spool in spools if "not_enabled" in spool.info]
+    return counts
 
 
-def costs(rows):
-    """For each way its cost over its own pauses, and over all bare runs: median and 95 % interval."""
-    from gpuprobe.stats import median_interval, ratio_of
-
-    bare = [time for row in rows if row["way"].startswith(BARE) for state in row["times_s"].values() for time in state]
+def costs(rows, units):
+    """Fill in each way's cost: over its own pauses, over the bare programs of the same round; median and interval."""
+    bare = {}
     for row in rows:
-        off, on = row["times_s"]["off"], row["times_s"]["on"]
-        if on and off:
-            row["over_pause"] = [value - 1 for value in median_interval([b / a for a, b in zip(off, on, strict=True)])]
-        if on and bare:
-            row["over_bare"] = [value - 1 for value in ratio_of(median_interval(bare), median_interval(on))]
-        if off and bare:
-            row["pause_over_bare"] = [value - 1 for value in ratio_of(median_interval(bare), median_interval(off))]
-        row["median_s"] = statistics.median(on) if on else None
+        for turn in row["turns"] if row["way"].startswith("bare") else ():
+            bare.setdefault(turn["round"], []).extend(time for pair in turn["pairs_s"] for time in pair if time)
+    over_bare = {}
+    for row in rows:
+        turns = row["turns"]
+        on = [statistics.median(pair[1] for pair in turn["pairs_s"]) for turn in turns]
+        row["median_us"] = statistics.median(on) / units * 1e6 if on else None
+        over_bare.setdefault(row["way"].removesuffix(" again"), []).extend(
+            time / statistics.mean(bare[turn["round"]])
+            for time, turn in zip(on, turns, strict=True)
+            if turn["round"] in bare
+        )
+        if turns and turns[0]["pairs_s"][0][0] is not None:
+            row.update(over_pause([turn["pairs_s"] for turn in turns], units))
+    for row in rows:
+        if ratios := over_bare[row["way"].removesuffix(" again")]:
+            row["over_bare"] = interval(ratios, 1)
+
+
+def over_pause(turns, units):
+    """The cost by pairs: interval of the turns' medians, median of all pairs, microseconds a launch or step."""
+    pairs = [pair for turn in turns for pair in turn]
+    return {
+        "over_pause": interval([statistics.median(on / off for off, on in turn) for turn in turns], 1),
+        "pairs": len(pairs),
+        "median_over_pause": statistics.median(on / off for off, on in pairs) - 1,
+        "extra_us": statistics.median(on - off for off, on in pairs) / units * 1e6,
+    }
+
+
+def interval(values, less=0):
+    """Median and its 95 % interval, less a number."""
+    from gpuprobe.stats import median_interval
+
+    return [value - less for value in median_interval(values)]
 
 
 def machine():
     """What a recorded call costs beside CUPTI: its clock and a system call, ns; the clock's source."""
     source = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-    found = {"clock_source": source.read_text().strip() if source.is_file() else "?"}
+    found = {"clock_source": source.read_text().strip() if source.is_file() else "?", "load": os.getloadavg()}
     for name, call in (("clock_ns", time.time_ns), ("system_call_ns", os.getppid)):
         begin = time.perf_counter_ns()
         for _ in range(20_000):
@@ -325,38 +391,39 @@ def machine():
 
 def write(results, output):
     """The JSON so far, whole or not at all."""
+    for program, rows in results.items():
+        if program in UNITS:
+            costs(rows, UNITS[program])
     if output is None:
         return
-    for rows in results.values():
-        if isinstance(rows, list):
-            costs(rows)
     temporary = output.with_suffix(".part")
     temporary.write_text(json.dumps(results))
     temporary.replace(output)
 
 
-def show(rows, units):
+def show(rows):
     """A line for each way."""
     for row in rows:
         told = "".join(
             f"  {key.replace('_', ' ')} {row[key][0]:+7.1%} [{row[key][1]:+.1%}, {row[key][2]:+.1%}]"
-            for key in ("over_pause", "over_bare", "pause_over_bare")
+            for key in ("over_pause", "over_bare")
             if key in row
         )
-        took = f"{row['median_s'] / units * 1e6:9.2f} us" if row["median_s"] else row["problem"][:60]
-        kept = f"records {row.get('records', '-')}, dropped {row.get('dropped', '-')}"
-        print(f"{row['program']:7} {row['way']:33} {took}{told}  {kept}", file=sys.stderr)
+        if "pairs" in row:
+            told += f"  {row['pairs']} pairs {row['median_over_pause']:+.1%} {row['extra_us']:+.2f} us"
+        took = f"{row['median_us']:9.2f} us" if row["median_us"] else row["problem"][:60]
+        kept = " ".join(f"{key} {row[key]}" for key in ("kernels", "calls", "dropped", "switches") if row.get(key))
+        print(f"{row['program']:6} {row['way']:32} {took}{told}  {kept}", file=sys.stderr)
 
 
 def main(given):
     """Measure, write, show."""
-    results = {"machine": machine(), "launches": given.launches, "steps": STEPS}
+    results = {"machine": machine(), "units": UNITS}
     with tempfile.TemporaryDirectory() as folder:
         run(given, Path(folder), results)
-    for program in given.programs.split(","):
-        costs(results[program])
-        show(results[program], STEPS if program in ("decode", "graph") else given.launches)
     write(results, given.output)
+    for program in limits_of(given.programs):
+        show(results[program])
     if given.output is None:
         print(json.dumps(results))
 
@@ -367,12 +434,11 @@ if __name__ == "__main__":
     parser.add_argument("--program", help=argparse.SUPPRESS)
     parser.add_argument("--programs", default="mm")
     parser.add_argument("--ways", action="append", help="only this way (may be given again)")
-    parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--launches", type=int, default=20_000)
-    parser.add_argument("--seconds", type=float, default=600.0, help="begin no round of a program later than this")
+    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--pairs", type=int, default=3, help="pairs of pieces in a turn")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     if given.way:
-        work(given.way, given.program, given.launches)
+        work(given.way, given.program)
     else:
         main(given)

@@ -1,22 +1,20 @@
 """What the search of ``gpuprobe tune`` finds in the recorded sweeps, from predictions of models blind to the GEMM.
 
-python benchmarks/tune_search.py [--gemms N]
+python benchmarks/tune_search.py [--gpu h100-sxm] [--gemms N] [--predicted FILE.npz]
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from statistics import fmean
 
 import numpy as np
+import tile_held_out
 
-from gpuprobe import resources
-from gpuprobe.tune import data, fitting
 from gpuprobe.tune.search import Surrogate, features_of
 
-ENOUGH = (0.003, 0.005, 0.01)
+ENOUGH = (0.003, 0.005, 0.01, 0.011)
 MOST = 16
 
 
@@ -24,10 +22,8 @@ def main() -> None:
     """Cross-validate, search every GEMM's configurations, and print what was lost and measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gemms", type=int, default=1_000_000)
-    options = parser.parse_args()
-    swept = data.read(sorted((resources.folder("models") / "data" / "h100-sxm").glob("tiles-*.jsonl.gz")))
-    measured = fitting.undisturbed(swept, "h100-sxm")
-    judged = fitting.cross_validate(measured, "h100-sxm", lambda text: print(text, file=sys.stderr))
+    options = tile_held_out.options(parser).parse_args()
+    measured, judged = tile_held_out.predicted(options.gpu, options.predicted)
     sd = judged.spreads * (judged.band[1] - judged.band[0]) / (2 * 1.645)
     work = measured.work
     features = np.column_stack([work.bm, work.bn, work.bk, work.gm, work.warps, work.stages])

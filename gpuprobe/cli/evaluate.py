@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +51,12 @@ def command(
     points: list[dict[str, Any]] = []
     with Progress() as line:
         for job in jobs:
-            for part in job.classes:
-                for held_out in train.judge(replace(job, classes=(part,)), line.update):
-                    rows += evaluate.tables(job, held_out)
-                    points += evaluate.points(job, held_out)
-                line.update("baselines")
-                rows += [] if skip else evaluate.compared(job, part.data)
+            judged = train.judge(job, line.update)
+            for held_out, settled in zip(judged, train.settle(judged), strict=True):
+                rows += evaluate.tables(job, held_out, settled)
+                points += evaluate.points(job, held_out, settled)
+            line.update("baselines")
+            rows += [] if skip else [row for part in job.classes for row in evaluate.compared(job, part.data)]
         rows += unknown.judged(found, devices, source, line.update)
     if not rows:
         raise GpuprobeError("there is no data to judge by", "name a device with data, or give --reference FOLDER")

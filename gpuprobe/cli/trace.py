@@ -29,6 +29,8 @@ KERNEL_COLUMNS = (
 )
 EXPORTS = ".gptrace, .json, .json.gz (Chrome/Perfetto) or .csv (kernels)"
 FILE = click.Path(path_type=Path)
+WARNING_WIDTH = 300
+"""Characters: warnings are ours, but name what files hold."""
 
 
 @click.group("trace")
@@ -165,18 +167,23 @@ def diff_command(a: Path, b: Path, top: int, as_json: bool, output: Path | None)
     from gpuprobe.trace.read import read_trace
 
     document = {"schema": SCHEMA, **diff(read_trace(a), read_trace(b))}
-    columns = ("name", "count_a", "count_b", "sum_a_ns", "sum_b_ns", "change_ns", "ratio", "verdict")
+    columns = ("name", "count_a", "count_b", "sum_a_ns", "sum_b_ns", "change_ns", "ratio", "per_step_ratio", "verdict")
     if output is not None:
         rows = [["" if row[key] is None else str(row[key]) for key in columns] for row in document["kernels"]]
         write_output(output, document, columns, rows)
     if as_json:
         emit_json(document)
         return
-    if not document["tested"]:
+    if document["tested"]:
+        shown: tuple[str, ...] = ("name", "count_a", "count_b", "per_step_a_ns", "per_step_b_ns", "per_step_ratio")
+        shown = (*shown, "verdict")
+        note(f"steps: {document['steps'][0]} in a, {document['steps'][1]} in b; times are the median of a step")
+    else:
+        shown = columns
         note("too few steps in the traces to test differences: 3 or more in each are needed")
     for group in GROUPS:
         if document[group]:
-            table(columns, [_cells(row, columns) for row in document[group][:top]], group, right=columns[1:-1])
+            table(shown, [_cells(row, shown) for row in document[group][:top]], group, right=shown[1:-1])
 
 
 @command.command("record", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -230,7 +237,7 @@ def record_command(
         note(line)
     for path, trace in zip(recording.files, recording.traces, strict=True):
         for warning in trace.warnings:
-            note(f"warning: {_plain(warning, 200)}")
+            note(f"warning: {_plain(warning, WARNING_WIDTH)}")
         tables = f"{len(trace.calls.start)} calls, {len(trace.ranges.start)} ranges, {len(trace.samples.start)} samples"
         note(f"{path}: {len(trace.gpu.start)} GPU events, {tables}{_cost(trace.meta)}")
     return recording.status
@@ -261,7 +268,7 @@ def export(file: Path, output: Path) -> None:
         raise GpuprobeError(f"cannot write {output}: unknown suffix", f"use {EXPORTS}")
     trace = read_trace(file)
     for warning in trace.warnings:
-        note(f"warning: {_plain(warning)}")
+        note(f"warning: {_plain(warning, WARNING_WIDTH)}")
     if suffix == ".csv":
         rows = kernel_table(trace)
         write_output(output, rows, KERNEL_COLUMNS, [[str(row[key]) for key in KERNEL_COLUMNS] for row in rows])
@@ -292,7 +299,7 @@ def _show(document: dict[str, Any], top: int) -> None:
         title = f"sweep; turns from CPU- to GPU-bound at batch {sweep['turns_at']}"
         _show_rows(title, sweep["points"], "batch", "tklqt_per_kernel_ns")
     for warning in document.get("warnings", []) if "files" in document else []:
-        note(f"warning: {_plain(warning)}")
+        note(f"warning: {_plain(warning, WARNING_WIDTH)}")
 
 
 def _show_one(document: dict[str, Any], top: int) -> None:
@@ -315,7 +322,7 @@ def _show_one(document: dict[str, Any], top: int) -> None:
         f"fusion: {fusion['candidates']} chains would save {fusion['launches_saved']} launches, {fusion['saved_ns']} ns"
     )
     for warning in document["warnings"]:
-        note(f"warning: {_plain(warning)}")
+        note(f"warning: {_plain(warning, WARNING_WIDTH)}")
 
 
 def _show_roofline(roofline: dict[str, Any], top: int) -> None:

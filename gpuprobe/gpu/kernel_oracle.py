@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ import numpy as np
 import torch
 
 from gpuprobe.kernel_eval.layout import SEGMENT_BYTES
+from gpuprobe.kernel_eval.tolerance import examine
 
 TINY = 1e-30
 LARGE = 30.0
 """Times the task's own inputs: exp overflows, sums cancel."""
 ROUNDING = {"float64": 2.3e-16, "float32": 1.2e-7, "float16": 9.8e-4, "bfloat16": 7.9e-3}
+EXAMPLES = 4
 _FEW_VALUES = 3
 
 
@@ -30,14 +33,14 @@ class TorchOracle:
         self._double: tuple[Any, Any] | None = None
         self._domains: dict[Any, Domain] = {}
 
-    def store_init(self, module: Any, path: Path) -> None:
-        """Keep the arguments of the model's constructor in a file."""
+    def pack_init(self, module: Any) -> bytes:
+        """The arguments of the model's constructor."""
         give = getattr(module, "get_init_inputs", None)
-        torch.save(list(give()) if give else [], path)
+        return _packed(list(give()) if give else [])
 
-    def store_state(self, model: Any, path: Path) -> None:
-        """Keep the model's parameters and buffers in a file."""
-        torch.save({name: value.detach().cpu() for name, value in model.state_dict().items()}, path)
+    def pack_state(self, model: Any) -> bytes:
+        """The model's parameters and buffers."""
+        return _packed({name: value.detach().cpu() for name, value in model.state_dict().items()})
 
     def state_bytes(self, model: Any) -> int:
         """Bytes of parameters and buffers."""
@@ -146,7 +149,10 @@ class TorchOracle:
         reference has none.
         """
         if not reference.dtype.is_floating_point:
-            return {"exact": bool(torch.equal(found, reference)), "dtype": _name(reference)}
+            differ = (found != reference).reshape(-1)
+            exact = not bool(differ.any())
+            worst = [] if exact else _examples(differ.to(torch.uint8), found, reference)
+            return {"exact": exact, "dtype": _name(reference), "worst": worst}
         c, r = found.double(), reference.double()
         t = r if truth is None else truth.double()
         finite = torch.isfinite(r) & torch.isfinite(t)
@@ -162,7 +168,7 @@ class TorchOracle:
         )
         nan_differs = torch.isnan(r) & ~torch.isnan(c)
         moved = torch.zeros_like(t) if jittered is None else (jittered.double() - t).abs()
-        return {
+        row = {
             "dtype": _name(reference),
             "error": _largest((c - t).abs() / base, both),
             "reference_error": _largest((r - t).abs() / base, finite),
@@ -173,6 +179,12 @@ class TorchOracle:
             "scale": scale,
             "fp64": truth is not None,
         }
+        if examine(row, ""):
+            off = torch.where(
+                both, (c - t).abs() / base, torch.where(torch.isfinite(c) == torch.isfinite(r), 0.0, torch.inf)
+            )
+            row["worst"] = _examples(torch.nan_to_num(off.reshape(-1), nan=0.0), found, reference)
+        return row
 
     def close(self, one: Any, two: Any) -> bool:
         """Whether two outputs are the same but for rounding."""
@@ -195,7 +207,8 @@ class TorchOracle:
 
     def same_bytes(self, one: Any, two: Any) -> bool:
         """Whether two arrays are equal bit for bit, NaN included."""
-        width = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[one.element_size()]
+        widths = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+        width = widths.get(one.element_size(), one.dtype)
         return bool(torch.equal(one.contiguous().view(width), two.contiguous().view(width)))
 
     def is_structured(self, array: Any) -> bool:
@@ -229,10 +242,14 @@ class TorchOracle:
         return torch.from_numpy(positions).to(self._device), values
 
     def _gather_by_slot(self, arrays: list[Any], positions: Any) -> Any:
-        at = torch.from_numpy(positions).to(self._device)
-        if all(array is arrays[0] for array in arrays):
-            return arrays[0].view(-1)[at]
-        return torch.cat([array.view(-1)[at[step : step + 1]] for step, array in enumerate(arrays)])
+        found = torch.empty(len(arrays), dtype=arrays[0].dtype, device=self._device)
+        steps_of: dict[int, list[int]] = {}
+        for step, array in enumerate(arrays):
+            steps_of.setdefault(id(array), []).append(step)
+        for steps in steps_of.values():
+            at, into = (torch.from_numpy(np.asarray(rows)).to(self._device) for rows in (positions[steps], steps))
+            found[into] = arrays[steps[0]].view(-1)[at]
+        return found
 
     def _domain(self, array: Any) -> Domain:
         key = (tuple(array.shape), array.dtype)
@@ -258,7 +275,7 @@ class TorchOracle:
 
     def rows_bytes(self, rows: list[list[Any]]) -> bytes:
         """Gathered elements as one float64 array, calls x outputs x looks: its bytes."""
-        table: bytes = torch.stack([torch.stack(row) for row in rows]).cpu().numpy().astype(np.float64).tobytes()
+        table: bytes = torch.stack([look for row in rows for look in row]).cpu().numpy().astype(np.float64).tobytes()
         return table
 
 
@@ -288,6 +305,21 @@ class Domain:
         if self.allowed is not None:
             return draw.choice(self.allowed, size=count)
         return draw.integers(self.elements, size=count)
+
+
+def _examples(badness: Any, found: Any, reference: Any) -> list[list[Any]]:
+    """The worst elements: flat position, what was found, what the reference gives."""
+    if not badness.numel():
+        return []
+    at = torch.topk(badness, min(EXAMPLES, badness.numel())).indices.tolist()
+    pairs = zip(found.reshape(-1)[at].tolist(), reference.reshape(-1)[at].tolist(), strict=True)
+    return [[index, f"{one:.9g}", f"{two:.9g}"] for index, (one, two) in zip(at, pairs, strict=True)]
+
+
+def _packed(content: Any) -> bytes:
+    sink = io.BytesIO()
+    torch.save(content, sink)
+    return sink.getvalue()
 
 
 def _name(array: Any) -> str:

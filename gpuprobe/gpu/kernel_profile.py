@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -16,10 +15,7 @@ def main(candidate: str, reference: str, device: str) -> int:
     backend = TorchBackend(device)
     oracle = backend.oracle()
     task = backend.load_module(Path(reference))
-    with tempfile.TemporaryDirectory() as folder:
-        init = Path(folder) / "init"
-        oracle.store_init(task, init)
-        model = backend.build(backend.load_module(Path(candidate)), "ModelNew", init, 1)
+    model = backend.build(backend.load_module(Path(candidate)), "ModelNew", oracle.pack_init(task), 1)
     inputs = oracle.inputs(task, 1)
     for _ in range(3):
         backend.call(model, inputs)

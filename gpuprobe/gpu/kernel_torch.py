@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
+import io
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +49,6 @@ WATCHED: dict[str, tuple[Any, tuple[str, ...]]] = {
 _LOOKED_WITH: Final = ("aten::take.out", "aten::dot", "aten::copy_", "aten::index_copy_", "aten::empty.memory_format")
 """Operators the harness looks at outputs with; ``torch.library`` can put others in their places."""
 
-WATCH_S = 0.02
-
 
 def _watched() -> dict[str, Any]:
     found = {
@@ -88,10 +87,12 @@ class TorchBackend:
         if self.cuda:
             if not torch.cuda.is_available():
                 raise GpuprobeError("PyTorch sees no CUDA GPU", "use --device cpu", Exit.MACHINE_LACKS)
+            begin_s = time.perf_counter()
             torch.cuda.set_device(self.device)
             torch.zeros(1, device=self.device)  # makes the context that the driver's functions below need
             self._driver = ctypes.CDLL("libcuda.so.1")
             self.gate = StreamGate(self._driver, self.device)
+            self._start_s = time.perf_counter() - begin_s
         else:
             torch.set_num_threads(1)  # two workers and a judge share the cores
         self._signs: dict[Any, Any] = {}
@@ -110,6 +111,8 @@ class TorchBackend:
                 "uuid": f"GPU-{properties.uuid}",
                 "memory_bytes": int(properties.total_memory),
                 "stream_gate": self.gate.works,
+                "gate_kind": self.gate.kind,
+                "device_start_s": self._start_s,
                 "cuda": torch.version.cuda,
             }
         return facts
@@ -130,19 +133,19 @@ class TorchBackend:
         spec.loader.exec_module(module)
         return module
 
-    def build(self, module: Any, name: str, init: Path, seed: int) -> Any:
-        """The model ``name`` of a module, on the device, from the stored initial inputs and a fixed seed."""
-        arguments = torch.load(init, weights_only=False)
+    def build(self, module: Any, name: str, init: bytes, seed: int) -> Any:
+        """The model ``name`` of a module, on the device, from the packed initial inputs and a fixed seed."""
+        arguments = torch.load(io.BytesIO(init), weights_only=False)
         torch.manual_seed(seed)
         return getattr(module, name)(*arguments).to(self.device)
 
-    def adopt_state(self, model: Any, path: Path) -> bool:
+    def adopt_state(self, model: Any, state: bytes) -> bool:
         """Load the reference's parameters where names and shapes agree; False where they do not."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        given = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
         own = model.state_dict()
-        fits = own.keys() == state.keys() and all(own[key].shape == state[key].shape for key in own)
+        fits = own.keys() == given.keys() and all(own[key].shape == given[key].shape for key in own)
         if fits and own:
-            model.load_state_dict(state)
+            model.load_state_dict(given)
         return fits
 
     def attach_arena(self, handle: Any) -> Any:
@@ -221,6 +224,7 @@ class TorchBackend:
         from gpuprobe.kernel_eval.runner import flatten
 
         leaves = [array.detach().clone().requires_grad_(i in floating) for i, array in enumerate(inputs)]
+        self.synchronize()  # inputs are there before the call, as in a call without gradients: this is about values
         outputs = flatten(model(*leaves))
         pairs = [(o, g) for o, g in zip(outputs, cotangents, strict=True) if o.requires_grad]
         if not pairs:
@@ -291,19 +295,12 @@ class TorchBackend:
 
     def watch(self, board: Board, sequence: int) -> None:
         """Pass the gate on from a thread as well: a candidate that waits for its device while queueing stands still."""
-
-        def look() -> None:
-            while board.done() != sequence and board.gate() != sequence:
-                time.sleep(WATCH_S)
-            if board.done() != sequence:
-                self.gate.open(sequence)
-
-        threading.Thread(target=look, daemon=True).start()
+        self.gate.latch.watch(board, sequence)
 
     def relay(self, board: Board, sequence: int, witness_bytes: int) -> None:
         """Pass the judge's gate on to the stream, and the stream's done flag and witnesses on to the judge."""
         wait_for(board, sequence)
-        self.gate.open(sequence)
+        self.gate.latch.open(sequence)
         self.gate.wait_done(sequence)
         self.publish(board, witness_bytes)
         board.set_done(sequence)
@@ -379,3 +376,11 @@ def _synchronize(driver: Any) -> None:
 def make(device: str) -> TorchBackend:
     """The backend of a worker."""
     return TorchBackend(device)
+
+
+def preload() -> None:
+    """Import what workers import sooner or later, without touching a device: a fork after that would be of no use."""
+    for name in ("gpuprobe.gpu.kernel_oracle", "torch.multiprocessing.reductions", "torch.utils.flop_counter"):
+        importlib.import_module(name)
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton.language")

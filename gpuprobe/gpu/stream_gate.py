@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
 
 from gpuprobe.kernel_eval.board import DONE_AT, GATE_AT, LARGEST_SEQUENCE, WITNESS_AT, WITNESS_BYTES
+from gpuprobe.kernel_eval.latch import Latch
 
 _WAIT_EQUAL: Final = 1
 _TRIAL_S: Final = 1.0
 _CURRENT_STREAM = torch.cuda.current_stream
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    """Poll for at most ``_TRIAL_S``."""
+    end_s = time.monotonic() + _TRIAL_S
+    while not reached() and time.monotonic() < end_s:
+        time.sleep(0)
 
 
 class StreamGate:
@@ -31,7 +40,9 @@ class StreamGate:
         self._done_word = ctypes.c_uint32.from_address(address + DONE_AT)
         self._device_gate = torch.zeros(1, dtype=torch.int32, device=device)
         self._sequences = torch.arange(LARGEST_SEQUENCE + 1, dtype=torch.int32, device=device)
+        self._beside = torch.zeros(1, dtype=torch.int32, device=device)
         self._opener = torch.cuda.Stream(device)
+        self.latch = Latch(self._open)
         self.kind, self.works = "", False
         for kind, pointer in (("host", address + GATE_AT), ("device", self._device_gate.data_ptr())):
             self._pointer, self.kind = pointer, kind
@@ -41,18 +52,22 @@ class StreamGate:
         self._gate_word.value = self._done_word.value = 0
 
     def _trial(self) -> bool:
-        """Whether the stream stands still behind a closed gate and runs on once it is open."""
+        """Whether the stream stands still behind a closed gate and runs on once it is open.
+
+        It stood if a copy that was queued later elsewhere has run meanwhile: on a busy device time alone says nothing.
+        """
         try:
             self.queue_wait(1)
         except RuntimeError:
             return False
         self.queue_done(1)
         time.sleep(0.01)
+        with torch.cuda.stream(self._opener):
+            self._beside.copy_(self._words[:1], non_blocking=True)
+        _wait_until(self._opener.query)
         stood = self._done_word.value != 1
-        self.open(1)
-        end_s = time.monotonic() + _TRIAL_S
-        while self._done_word.value != 1 and time.monotonic() < end_s:
-            time.sleep(0)
+        self._open(1)
+        _wait_until(lambda: self._done_word.value == 1)
         self._reset()
         return stood and self._done_word.value == 1
 
@@ -75,8 +90,8 @@ class StreamGate:
         """Make the current stream write the done word."""
         self._words[DONE_AT // 4 : DONE_AT // 4 + 1].copy_(self._sequences[sequence : sequence + 1], non_blocking=True)
 
-    def open(self, sequence: int) -> None:
-        """Open the gate for ``sequence``."""
+    def _open(self, sequence: int) -> None:
+        """Open the gate for ``sequence``; a batch's is opened through the latch."""
         self._gate_word.value = sequence
         if self.kind == "device":
             with torch.cuda.stream(self._opener):

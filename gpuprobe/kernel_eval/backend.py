@@ -20,11 +20,11 @@ class Backend(Protocol):
     def load_module(self, path: Path) -> Any:
         """Import a task or candidate file."""
 
-    def build(self, module: Any, name: str, init: Path, seed: int) -> Any:
-        """The model ``name`` from stored initial inputs and a seed."""
+    def build(self, module: Any, name: str, init: bytes, seed: int) -> Any:
+        """The model ``name`` from packed initial inputs and a seed."""
 
-    def adopt_state(self, model: Any, path: Path) -> bool:
-        """Load stored parameters; False where they do not fit."""
+    def adopt_state(self, model: Any, state: bytes) -> bool:
+        """Load packed parameters; False where they do not fit."""
 
     def bar_reference(self, module: Any) -> None:
         """Make ``Model`` of a candidate's file refuse to run."""

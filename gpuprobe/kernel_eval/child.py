@@ -17,10 +17,16 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from gpuprobe.kernel_eval.board import LARGEST_SEQUENCE
+from gpuprobe.kernel_eval.nursery import Forked, nursery
 
 POLL_S: Final = 0.05
 LONGEST_LINE: Final = 8 << 20
+LONGEST_STEP_S: Final = 0.25
+SEND_LIMIT_S: Final = 60.0
+PIPE_BYTES: Final = 1 << 16
 LOG_TAIL_BYTES: Final = 2000
+FORKS: Final = sys.platform == "linux"
+"""Whether workers are forked: elsewhere what libraries start at import may not survive that."""
 
 
 class FaultKind(StrEnum):
@@ -41,6 +47,21 @@ class Fault(Exception):  # noqa: N818  a verdict on the worker, not an error of 
         self.kind, self.detail, self.trace = kind, detail, trace
 
 
+class Patience:
+    """A limit in s that does not run while this process itself stands still: then nobody could have been heard."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._spent_s, self._seen_s = 0.0, time.monotonic()
+
+    def over(self) -> bool:
+        """Whether the limit is spent; to be asked at least every ``LONGEST_STEP_S``."""
+        now_s = time.monotonic()
+        self._spent_s += min(now_s - self._seen_s, LONGEST_STEP_S)
+        self._seen_s = now_s
+        return self._spent_s > self.limit_s
+
+
 class Child:
     """A worker in a session of its own. ``memory_bytes`` bounds its resident host memory; None for no bound."""
 
@@ -52,19 +73,11 @@ class Child:
         self._answer, answer_write = os.pipe()
         try:
             with self.log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "gpuprobe.kernel_eval.worker", *arguments, str(ask_read), str(answer_write)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder,
-                    env=_environment(folder),
-                    pass_fds=(ask_read, answer_write),
-                    start_new_session=True,
-                )
+                self._process = _started(arguments, (ask_read, answer_write), folder.resolve(), log.fileno())
         finally:
             os.close(ask_read)
             os.close(answer_write)
+        os.set_blocking(self._ask, False)
         self._buffer, self._token = b"", ""
         self._sequence = 0
 
@@ -98,40 +111,65 @@ class Child:
         self._sequence = self._sequence % LARGEST_SEQUENCE + 1
         return self._sequence
 
-    def ask(self, command: str, limit_s: float, **arguments: Any) -> dict[str, Any]:
+    def ask(self, command: str, limit_s: float, payload: bytes = b"", **arguments: Any) -> dict[str, Any]:
         """Send a command and wait for its answer; Fault where none comes in ``limit_s`` seconds."""
-        self.send(command, **arguments)
+        self.send(command, payload, **arguments)
         return self.answer(limit_s)
 
-    def send(self, command: str, **arguments: Any) -> None:
-        """Send a command without waiting."""
+    def ask_bytes(self, command: str, limit_s: float, **arguments: Any) -> tuple[dict[str, Any], bytes]:
+        """An answer and the bytes that follow it: for workers that are trusted not to send without end."""
+        answer = self.ask(command, limit_s, **arguments)
+        patience, size, payload = Patience(limit_s), int(answer.pop("payload_bytes", 0)), bytearray()
+        while len(payload) < size:
+            if not self._buffer:
+                self._wait(patience)
+            payload += self._buffer
+            self._buffer = b""
+        self._buffer = bytes(payload[size:])
+        return answer, bytes(payload[:size])
+
+    def send(self, command: str, payload: bytes = b"", **arguments: Any) -> None:
+        """Send a command without waiting for its answer; Fault where the worker does not even take it."""
         if self._buffer:
             self.kill()
             raise Fault(FaultKind.PROTOCOL, "an answer to nothing that was asked")
         self._token = secrets.token_hex(8)
-        line = json.dumps({"command": command, "token": self._token, **arguments}).encode() + b"\n"
+        size = {"payload_bytes": len(payload)} if payload else {}
+        line = json.dumps({"command": command, "token": self._token, **size, **arguments}).encode() + b"\n"
+        rest, patience = memoryview(line + payload), Patience(SEND_LIMIT_S)
         try:
-            while line:
-                line = line[os.write(self._ask, line) :]
+            while rest:
+                if select.select([], [self._ask], [], POLL_S)[1]:
+                    rest = rest[os.write(self._ask, rest[:PIPE_BYTES]) :]
+                elif patience.over():
+                    self.kill()
+                    raise Fault(FaultKind.HANG, f"a command not taken within {SEND_LIMIT_S:.3g} s", self.tail())
         except OSError as error:
             raise self._ended() from error
 
     def answer(self, limit_s: float) -> dict[str, Any]:
         """The next answer within ``limit_s`` seconds; Fault where the worker raised, ended, hung or talks nonsense."""
-        end_s = time.monotonic() + limit_s
+        patience = Patience(limit_s)
         while b"\n" not in self._buffer:
-            if time.monotonic() > end_s:
+            if len(self._buffer) > LONGEST_LINE:
                 self.kill()
-                raise Fault(FaultKind.HANG, f"no answer within {limit_s:.3g} s", self.tail())
-            self._receive(min(POLL_S, max(0.0, end_s - time.monotonic())))
+                raise Fault(FaultKind.PROTOCOL, "an answer without end")
+            self._wait(patience)
         line, _, self._buffer = self._buffer.partition(b"\n")
         return self._checked(line)
 
+    def _wait(self, patience: Patience) -> None:
+        """Take in what comes, or Fault where it takes too long."""
+        if patience.over():
+            self.kill()
+            raise Fault(FaultKind.HANG, f"no answer within {patience.limit_s:.3g} s", self.tail())
+        self._receive(POLL_S)
+
     def waiting(self, limit_s: float) -> bool:
         """Whether an answer came within ``limit_s`` seconds; the worker is left alone where none did."""
-        end_s = time.monotonic() + limit_s
-        while b"\n" not in self._buffer and time.monotonic() < end_s:
-            self._receive(min(POLL_S, max(0.0, end_s - time.monotonic())))
+        patience = Patience(limit_s)
+        while b"\n" not in self._buffer and not patience.over():
+            self._receive(min(POLL_S, limit_s))
         return b"\n" in self._buffer
 
     def check_alive(self) -> None:
@@ -149,9 +187,6 @@ class Child:
             if not received:
                 raise self._ended()
             self._buffer += received
-            if len(self._buffer) > LONGEST_LINE:
-                self.kill()
-                raise Fault(FaultKind.PROTOCOL, "an answer without end")
         else:
             self.check_alive()
 
@@ -184,7 +219,9 @@ class Child:
         return data[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
     def kill(self) -> None:
-        """End the worker and everything it started in its session."""
+        """End the worker and everything it started in its session; once: its number may be another's later."""
+        if self._ask < 0:
+            return
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -194,6 +231,23 @@ class Child:
             if descriptor >= 0:
                 os.close(descriptor)
         self._ask = self._answer = -1
+
+
+def _started(arguments: list[str], pipes: tuple[int, int], folder: Path, log: int) -> subprocess.Popen[bytes] | Forked:
+    """A worker in a session of its own: forked from a nursery, or where that is not to be had started afresh."""
+    environment = _environment(folder)
+    if FORKS:
+        return nursery(arguments[1], environment).start(arguments, pipes, folder, log, environment)
+    return subprocess.Popen(
+        [sys.executable, "-m", "gpuprobe.kernel_eval.worker", *arguments, *map(str, pipes)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=folder,
+        env=environment,
+        pass_fds=pipes,
+        start_new_session=True,
+    )
 
 
 def _reason(code: int) -> str:

@@ -49,6 +49,7 @@ def _one(row: Evaluation) -> dict[str, Any]:
         ],
         "task": row.task,
         "checks": row.rows,
+        "evidence": row.evidence,
         "times": {speed.regime: _times(row, speed) for speed in row.speeds},
         "server": latencies(row.server),
         "roofline": row.roofline,

@@ -36,6 +36,12 @@ def hide_memory() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def show_memory() -> None:
+    """Be an ordinary process again after a fork from one that hides."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
 def give_up_rights() -> None:
     """Give up, for ever, what would let root open another process's memory; without effect for other users."""
     if sys.platform != "linux" or os.geteuid() != 0:

@@ -56,6 +56,7 @@ GRAVITY: Final[Mapping[str, Gravity]] = {
     "synchronises-host": Gravity.NOTE,
     "faster-than-memory": Gravity.NOTE,
     "own-weights": Gravity.NOTE,
+    "handed-over-late": Gravity.NOTE,
     "throttled": Gravity.NOTE,
     "too-noisy": Gravity.NOTE,
 }

@@ -20,6 +20,7 @@ _CACHE_BYTES = 1 << 20
 """Taken for the last-level cache, so that a cold rotation stays small."""
 _ROUNDING = {"float64": 2.3e-16, "float32": 1.2e-7, "float16": 9.8e-4}
 _TINY = 1e-30
+EXAMPLES = 4
 _WATCHED = (
     *((time, name) for name in ("time", "perf_counter", "perf_counter_ns", "monotonic", "time_ns", "process_time")),
     *((np, name) for name in ("allclose", "isclose", "array_equal", "empty", "zeros", "take")),
@@ -56,18 +57,18 @@ class NumpyBackend:
         spec.loader.exec_module(module)
         return module
 
-    def build(self, module: Any, name: str, init: Path, seed: int) -> Any:
-        """The model ``name`` from the stored initial inputs and a fixed seed."""
+    def build(self, module: Any, name: str, init: bytes, seed: int) -> Any:
+        """The model ``name`` from the packed initial inputs and a fixed seed."""
         np.random.seed(seed % 2**32)  # the task draws from the global generator
-        return getattr(module, name)(*pickle.loads(init.read_bytes()))  # noqa: S301  written by the reference worker
+        return getattr(module, name)(*pickle.loads(init))  # noqa: S301  written by the reference worker
 
-    def adopt_state(self, model: Any, path: Path) -> bool:
+    def adopt_state(self, model: Any, state: bytes) -> bool:
         """Take over the reference's arrays where names and shapes agree; False where they do not."""
-        state = pickle.loads(path.read_bytes())  # noqa: S301  written by the reference worker
+        given = pickle.loads(state)  # noqa: S301  written by the reference worker
         own = _arrays(model)
-        fits = own.keys() == state.keys() and all(own[key].shape == state[key].shape for key in own)
+        fits = own.keys() == given.keys() and all(own[key].shape == given[key].shape for key in own)
         if fits:
-            for key, value in state.items():
+            for key, value in given.items():
                 setattr(model, key, value)
         return fits
 
@@ -197,14 +198,14 @@ class NumpyOracle:
     def __init__(self, backend: NumpyBackend) -> None:
         self._backend = backend
 
-    def store_init(self, module: Any, path: Path) -> None:
-        """Keep the arguments of the model's constructor in a file."""
+    def pack_init(self, module: Any) -> bytes:
+        """The arguments of the model's constructor."""
         give = getattr(module, "get_init_inputs", None)
-        path.write_bytes(pickle.dumps(list(give()) if give else []))
+        return pickle.dumps(list(give()) if give else [])
 
-    def store_state(self, model: Any, path: Path) -> None:
-        """Keep the model's arrays in a file."""
-        path.write_bytes(pickle.dumps(_arrays(model)))
+    def pack_state(self, model: Any) -> bytes:
+        """The model's arrays."""
+        return pickle.dumps(_arrays(model))
 
     def state_bytes(self, model: Any) -> int:
         """Bytes of the model's arrays."""
@@ -292,17 +293,22 @@ class NumpyOracle:
     def errors(self, found: Any, reference: Any, truth: Any, jittered: Any) -> dict[str, Any]:
         """Largest relative errors, as TorchOracle's."""
         if reference.dtype.kind != "f":
-            return {"exact": bool(np.array_equal(found, reference)), "dtype": reference.dtype.name}
+            differ = found != reference
+            exact = not bool(differ.any())
+            worst = [] if exact else _examples(differ, found, reference)
+            return {"exact": exact, "dtype": reference.dtype.name, "worst": worst}
         with np.errstate(all="ignore"):
             c, r = found.astype(np.float64), reference.astype(np.float64)
             t = r if truth is None else truth.astype(np.float64)
             finite = np.isfinite(r) & np.isfinite(t)
             scale = float(np.sqrt(np.mean(np.square(t[finite])))) if finite.any() else 0.0
             base = np.abs(t) + scale + _TINY
+            both = finite & np.isfinite(c)
+            off = np.where(both, np.abs(c - t) / base, np.where(np.isfinite(c) == np.isfinite(r), 0.0, np.inf))
             moved = np.zeros_like(t) if jittered is None else np.abs(jittered - t)
             return {
                 "dtype": reference.dtype.name,
-                "error": _largest(np.abs(c - t) / base, finite & np.isfinite(c)),
+                "error": _largest(np.abs(c - t) / base, both),
                 "reference_error": _largest(np.abs(r - t) / base, finite),
                 "conditioning": _largest(moved / base, finite & np.isfinite(moved)),
                 "nonfinite": int(np.sum((finite & ~np.isfinite(c)) | (~np.isfinite(r) & np.isfinite(c)))),
@@ -310,6 +316,7 @@ class NumpyOracle:
                 "elements": int(c.size),
                 "scale": scale,
                 "fp64": truth is not None,
+                "worst": _examples(off, found, reference),
             }
 
     def close(self, one: Any, two: Any) -> bool:
@@ -367,6 +374,12 @@ class NumpyOracle:
     def rows_bytes(self, rows: list[list[Any]]) -> bytes:
         """Gathered elements as one float64 array, calls x outputs x looks: its bytes."""
         return np.stack([np.stack(row) for row in rows]).astype(np.float64).tobytes()
+
+
+def _examples(badness: Any, found: Any, reference: Any) -> list[list[Any]]:
+    """The worst elements: flat position, what was found, what the reference gives."""
+    at = np.argsort(-badness.reshape(-1).astype(np.float64), kind="stable")[:EXAMPLES].tolist()
+    return [[index, f"{found.reshape(-1)[index]:.9g}", f"{reference.reshape(-1)[index]:.9g}"] for index in at]
 
 
 def _largest(values: Any, where: Any) -> float:

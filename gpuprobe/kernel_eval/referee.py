@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gpuprobe.kernel_eval.board import Board
 from gpuprobe.kernel_eval.layout import layout_of
 from gpuprobe.kernel_eval.runner import SIGNS_SEED, Runner, flatten
 
-CONSTANTS_ERROR = "the task gives no tensors as inputs"
+AIMED: Final = 24
+"""Calls of a batch in which a witness lies where an output must have moved most. Who leaves out a share of the calls
+is caught but with probability (1 - share) ** 24, batch after batch."""
 
 
 class Referee(Runner):
@@ -23,34 +26,45 @@ class Referee(Runner):
         self.oracle = backend.oracle()
         self._clones: dict[int, list[Any]] = {}
         self._earlier: list[Any] = []
+        self._keeps_inputs = False
 
-    def do_load_task(self, say: Any, path: str, folder: str, seed: int) -> dict[str, Any]:
-        """Load the reference; store its initial inputs and state for the candidate; describe inputs and outputs.
+    def do_load_task(self, say: Any, path: str, seed: int) -> dict[str, Any]:
+        """Load the reference; describe inputs and outputs; its initial inputs and state are the payload.
 
-        A task may restrict the kinds of inputs that make sense for it by a tuple ``INPUT_KINDS``.
+        No file holds them: what a process of the same user could change must not be loaded by a trusted worker. A task
+        may restrict the kinds of inputs that make sense for it by a tuple ``INPUT_KINDS``.
         """
         backend = self.backend
         oracle = self.oracle = backend.oracle()
         self._clones, self._earlier = {}, []
         self.module = backend.load_module(Path(path))
-        init, state = Path(folder) / "init", Path(folder) / "state"
-        oracle.store_init(self.module, init)
+        init = oracle.pack_init(self.module)
         self.model = backend.build(self.module, self.name, init, seed)
-        oracle.store_state(self.model, state)
         masters = oracle.inputs(self.module, seed)
         outputs = flatten(backend.call(self.model, [oracle.clone(array) for array in masters]))
-        again = flatten(backend.call(self.model, [oracle.clone(array) for array in masters]))
-        self._masters = masters
+        copies = [oracle.clone(array) for array in masters]
+        again = flatten(backend.call(self.model, copies))
+        repeatable = all(oracle.close(one, two) for one, two in zip(outputs, again, strict=True))
+        self._masters, self._keeps_inputs = masters, self._is_apart(masters, copies, again)
         return {
-            "init": str(init),
-            "state": str(state),
+            "payload": init + oracle.pack_state(self.model),
+            "init_bytes": len(init),
             "inputs": [oracle.spec(array) for array in masters],
             "outputs": [oracle.spec(array) for array in outputs],
-            "repeatable": all(oracle.close(one, two) for one, two in zip(outputs, again, strict=True)),
+            "repeatable": repeatable,
             "state_bytes": oracle.state_bytes(self.model),
             "flop": oracle.flop(self.model, masters),
             "kinds": list(getattr(self.module, "INPUT_KINDS", ())),
         }
+
+    def _is_apart(self, masters: list[Any], inputs: list[Any], outputs: list[Any]) -> bool:
+        """Whether a call left its inputs as they are and gave outputs that share no memory with them."""
+        oracle = self.oracle
+        kept = [oracle.clone(array) for array in outputs]
+        unchanged = all(oracle.same_bytes(now, master) for now, master in zip(inputs, masters, strict=True))
+        for array in inputs:
+            self.backend.poison(array)
+        return unchanged and all(oracle.same_bytes(now, before) for now, before in zip(outputs, kept, strict=True))
 
     def do_arena(self, say: Any, layout: dict[str, Any], board: str, file: str, staged: bool) -> dict[str, Any]:
         """Allocate the arena; the handle is what the candidate attaches to."""
@@ -130,6 +144,7 @@ class Referee(Runner):
         for step, (at, spec) in enumerate(pairs):
             self.oracle.randomize(backend.view(self.arena, at, spec.shape, spec.dtype), seed + step)
         self._poison_grads(out)
+        self.backend.synchronize()
         self.backend.push([layout.out_range()])
         given = [backend.view(self.arena, at, spec.shape, spec.dtype) for at, spec in pairs]
         inputs = [self.oracle.clone(array) for array in self._clones[slot]]
@@ -217,9 +232,11 @@ class Referee(Runner):
     ) -> tuple[list[float], bytes]:
         """Run the reference over a batch on copies of its inputs: the outputs' scales, and its witnesses as float64.
 
-        One witness of each output is put where the change of the inputs moved it most.
+        In ``AIMED`` calls, drawn at random, one witness of each output is put where the change of the inputs moved it
+        most.
         """
         oracle, layout = self.oracle, self.layout
+        aimed = set(random.SystemRandom().sample(range(len(order)), min(AIMED, len(order))))
         state = {slot: [oracle.clone(array) for array in self._clones[slot]] for slot in set(order)}
         before: dict[int, list[Any]] = {}
         rows = []
@@ -227,9 +244,10 @@ class Referee(Runner):
             for j, index in enumerate(layout.floating):
                 flat = self.backend.flat(state[slot][index])
                 self.backend.set_element(flat, positions[step, j : j + 1], values[j][step : step + 1])
-            outputs = flatten(self.backend.call(self.model, [oracle.clone(array) for array in state[slot]]))
+            given = state[slot] if self._keeps_inputs else [oracle.clone(array) for array in state[slot]]
+            outputs = flatten(self.backend.call(self.model, given))
             for k, output in enumerate(outputs):
-                if slot in before:
+                if slot in before and step in aimed:
                     looks[step, k, 0] = oracle.most_moved(output, before[slot][k])
             if whole:
                 rows.append([self._projected(output) for output in outputs])

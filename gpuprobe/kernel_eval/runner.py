@@ -13,6 +13,8 @@ from gpuprobe.kernel_eval.layout import MOST_CALLS, Layout, layout_of
 from gpuprobe.kernel_eval.waiting import wait_for
 
 LATE_S: Final = 0.3
+MOST_PREPARED: Final = 16
+_MONOTONIC: Final = time.monotonic  # as it was before a candidate could replace it
 SIGNS_SEED: Final = 20_611
 """Of the signs under which whole outputs are summed. They are no secret: no sum comes cheaper than its elements."""
 
@@ -27,6 +29,7 @@ class Runner:
         self.model: Any = None
         self.module: Any = None
         self._last: list[Any] | None = None
+        self._prepared: dict[Any, list[Any]] = {}
 
     def fault_kind(self, error: BaseException) -> str:
         """The FaultKind of what a command raised."""
@@ -36,11 +39,15 @@ class Runner:
         """Device and versions, once the backend is up."""
         return self.backend.facts()
 
-    def do_load(self, say: Any, path: str, init: str, state: str, seed: int) -> dict[str, Any]:
-        """Import the file and build its model with the given initial inputs and state."""
+    def settle(self) -> None:
+        """Wait for the device before another process is told that a command is done."""
+        self.backend.synchronize()
+
+    def do_load(self, say: Any, path: str, seed: int, init_bytes: int, payload: bytes) -> dict[str, Any]:
+        """Import the file and build its model with the initial inputs and the state that the payload holds."""
         self.module = self.backend.load_module(Path(path))
-        self.model = self.backend.build(self.module, self.name, Path(init), seed)
-        adopted = self.backend.adopt_state(self.model, Path(state))
+        self.model = self.backend.build(self.module, self.name, payload[:init_bytes], seed)
+        adopted = self.backend.adopt_state(self.model, payload[init_bytes:])
         self.bar_reference()
         return {"adopted": adopted, "patched": self.backend.patched()}
 
@@ -57,6 +64,7 @@ class Runner:
         """Make the views into the arena that calls and batches need."""
         backend = self.backend
         self.arena, self.layout, self.board = arena, layout, board
+        self._prepared = {}
         self.board_array = backend.board_arrays(board)
         self.looks = backend.view(arena, layout.looks, (MOST_CALLS, len(layout.outputs), layout.looks_each), "int64")
         self.positions = backend.view(arena, layout.positions, (MOST_CALLS, max(1, len(layout.floating))), "int64")
@@ -73,20 +81,26 @@ class Runner:
         return [self.backend.view(self.arena, at, spec.shape, spec.dtype, swapped) for at, spec in pairs]
 
     def do_call(self, say: Any, slot: int, out: int, swapped: bool = False) -> dict[str, Any]:
-        """One call on a slot, waited for before and after, its outputs copied to an output slot."""
+        """One call on a slot, waited for before and after, its outputs copied to an output slot.
+
+        ``stamps``: moments of the system's monotonic clock in s, when the call began, was over, and was copied.
+        """
         backend = self.backend
         backend.pull([self.layout.slot_range(slot), self.layout.out_range()])
         self._poison_allocator()
         backend.synchronize()
+        stamps = [_MONOTONIC()]
         outputs = flatten(backend.call(self.model, self.slot(slot, swapped)))
         backend.synchronize()
+        stamps.append(_MONOTONIC())
         problem = self._problem(outputs)
         if not problem:
             for at, spec, output in zip(self.layout.outs[out], self.layout.outputs, outputs, strict=True):
                 backend.copy(backend.view(self.arena, at, spec.shape, spec.dtype), output)
+            backend.synchronize()
             backend.push([self.layout.slot_range(slot), self.layout.out_range()])
             self._last = outputs
-        return {"problem": problem, "patched": backend.patched()}
+        return {"problem": problem, "patched": backend.patched(), "stamps": [*stamps, _MONOTONIC()]}
 
     def do_late(self, say: Any, out: int) -> dict[str, Any]:
         """The outputs of the last call once more, a while later: did somebody go on writing them?"""
@@ -154,8 +168,7 @@ class Runner:
         ``whole``: the witness of a call is a sum over all elements of its outputs instead of a few of them.
         """
         backend = self.backend
-        inputs = {index: self.slot(index) for index in set(order)}
-        steps = self._steps(order, inputs, whole)
+        steps = self._steps_of(order, whole)
         if whole:  # signs and libraries are brought to the device before anything waits at the gate
             for output, into in zip(self._last or (), self.sums, strict=False):
                 backend.project(output, SIGNS_SEED, into[:1])
@@ -186,6 +199,15 @@ class Runner:
     def _seen(self, whole: bool) -> list[Any]:
         """Where the witnesses of a batch are gathered, by output."""
         return self.sums if whole else self.witness
+
+    def _steps_of(self, order: list[int], whole: bool) -> list[Any]:
+        """The steps of a batch, kept for the next of its kind."""
+        key = (tuple(order), whole)
+        if key not in self._prepared:
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.clear()
+            self._prepared[key] = self._steps(order, {index: self.slot(index) for index in set(order)}, whole)
+        return self._prepared[key]
 
     def _steps(self, order: list[int], inputs: dict[int, list[Any]], whole: bool = False) -> list[Any]:
         """Views for every step, made beforehand: the time of a step is that of its kernels."""

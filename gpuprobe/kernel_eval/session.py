@@ -100,8 +100,12 @@ class Session:
         """Load the task and lay out the arena."""
         facts = self._hello()
         self._seed = secrets.randbits(31)
-        private = self.reference.folder
-        told = self.judge("load_task", path=str(path.resolve()), folder=str(private), seed=self._seed)
+        try:
+            told, self._given = self.reference.ask_bytes(
+                "load_task", self.limits.load_s, path=str(path.resolve()), seed=self._seed
+            )
+        except Fault as fault:
+            raise task_error("load_task", fault) from fault
         if not told["repeatable"]:
             raise GpuprobeError(
                 f"{path}: the reference gives different outputs for the same inputs",
@@ -113,16 +117,9 @@ class Session:
         boards = [Board(self.folder / f"board-{role}") for role in ("pace", "candidate", "reference")]
         self.boards = boards
         self.task = Task(layout, told["flop"], told["state_bytes"], facts, slots, flushes, tuple(told["kinds"]))
-        self._told = told
+        self._init_bytes = int(told["init_bytes"])
         try:
-            self.pace.ask(
-                "load",
-                self.limits.load_s,
-                path=str(path.resolve()),
-                init=told["init"],
-                state=told["state"],
-                seed=self._seed,
-            )
+            self._load(self.pace, path.resolve())
         except Fault as fault:
             raise task_error("load", fault) from fault
         self.clock_reference = Timed(self.pace, boards[0], self.limits.call_s)
@@ -134,13 +131,15 @@ class Session:
         home = self.candidate.folder
         source = home / path.name
         shutil.copyfile(path, source)
-        given = {}
-        for key in ("init", "state"):
-            shutil.copyfile(self._told[key], home / key)
-            given[key] = str(home / key)
-        answer = self.candidate.ask("load", self.limits.load_s, path=str(source), seed=self._seed, **given)
+        answer = self._load(self.candidate, source)
         self._share_arena()
         return answer
+
+    def _load(self, worker: Child, path: Path) -> dict[str, Any]:
+        """Have a worker build its model with the reference's initial inputs and state, which travel by pipe."""
+        return worker.ask(
+            "load", self.limits.load_s, self._given, path=str(path), seed=self._seed, init_bytes=self._init_bytes
+        )
 
     def _share_arena(self) -> None:
         """Map one arena into both workers; by way of a file where the device's memory cannot be shared."""

@@ -6,12 +6,14 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gpuprobe.kernel_eval.board import Board
-from gpuprobe.kernel_eval.child import Child, Fault, FaultKind
+from gpuprobe.kernel_eval.child import Child, Fault, FaultKind, Patience
 
-LOOKS_BETWEEN_CHECKS = 20_000
+LOOKS_BETWEEN_CHECKS: Final = 20_000
+QUEUE_LIMIT_S: Final = 0.5
+"""A batch that is not queued by then may be waiting for its own results."""
 
 
 class HostSynchronisesError(Exception):
@@ -26,6 +28,7 @@ class Timed:
     board: Board
     limit_s: float
     staged: bool = False
+    queue_limit_s: float = QUEUE_LIMIT_S
 
     def batch(
         self,
@@ -51,8 +54,9 @@ class Timed:
             staged=self.staged and prepare is not None,
             **options,
         )
-        if gate == "stream" and not self.child.waiting(QUEUE_LIMIT_S):
+        if gate == "stream" and not self.child.waiting(self.queue_limit_s):
             self.board.open_gate(sequence)
+            self.board.ask_load(sequence)
             self.child.answer(self.limit_s)
             self.child.answer(self.limit_s)
             raise HostSynchronisesError
@@ -90,10 +94,10 @@ class Timed:
         prepare()
         if self.staged:
             self.board.ask_load(sequence)
-            begin_s = time.perf_counter()
+            patience = Patience(self.limit_s)
             while self.board.loaded() != sequence:
                 time.sleep(0)
-                self._check(begin_s)
+                self._check(patience)
 
     def _expect(self, state: str) -> dict[str, Any]:
         answer = self.child.answer(self.limit_s)
@@ -107,13 +111,13 @@ class Timed:
         collects = gc.isenabled()
         gc.disable()
         try:
+            patience, looks = Patience(self.limit_s), 0
             begin_s = time.perf_counter()
             self.board.open_gate(sequence)
-            looks = 0
             while self.board.done() != sequence:
                 looks += 1
                 if looks % LOOKS_BETWEEN_CHECKS == 0:
-                    self._check(begin_s)
+                    self._check(patience)
                     self._check_failed(sequence)
             return time.perf_counter() - begin_s
         finally:
@@ -127,13 +131,9 @@ class Timed:
             self.child.kill()
             raise Fault(FaultKind.PROTOCOL, "an answer before the batch was over")
 
-    def _check(self, begin_s: float) -> None:
+    def _check(self, patience: Patience) -> None:
         self.child.check_alive()
-        if time.perf_counter() - begin_s > self.limit_s:
+        if patience.over():
             tail = self.child.tail()
             self.child.kill()
             raise Fault(FaultKind.HANG, f"a batch not over within {self.limit_s:.3g} s", tail)
-
-
-QUEUE_LIMIT_S = 0.5
-"""A batch that is not queued by then is waiting for its own results."""

@@ -22,6 +22,7 @@ class Dtype:
     """A GEMM type: bytes of an input and an output element, and the limits of torch's entry point for it.
 
     ``multiple`` is what n and k must be multiples of, ``least_m`` the smallest m, ``layouts`` those it takes.
+    ``splits_k`` says whether the library splits k where tiles of C do not fill the GPU.
     """
 
     name: str
@@ -31,6 +32,12 @@ class Dtype:
     multiple: int = 1
     least_m: int = 1
     layouts: tuple[str, ...] = LAYOUTS
+    splits_k: bool = True
+
+    @property
+    def aligned(self) -> int:
+        """What n and k must be multiples of for the library's main kernels: 16 bytes of inputs."""
+        return 16 // self.input_bytes
 
 
 DTYPES: Final = {
@@ -41,7 +48,7 @@ DTYPES: Final = {
         Dtype("tf32", 4, 4),
         Dtype("fp32", 4, 4),
         Dtype("fp8", 1, 2, "torch._scaled_mm", multiple=16, layouts=("tn",)),
-        Dtype("int8", 1, 4, "torch._int_mm", multiple=8, least_m=17),
+        Dtype("int8", 1, 4, "torch._int_mm", multiple=8, least_m=17, splits_k=False),
     )
 }
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS, Gemm
+from gpuprobe.predict.alignment import alignment
 from gpuprobe.predict.correction import fitted, places
-from gpuprobe.predict.dataset import is_ragged
 from gpuprobe.predict.predictor import Model, Predictor
 
 Array = NDArray[np.float64]
@@ -34,9 +34,9 @@ def calibrated(predictor: Predictor, path: Path) -> Predictor:
 
 def corrected(predictor: Predictor, rows: Sequence[tuple[Gemm, float]]) -> Predictor:
     """The predictor corrected by measured GEMMs and their times in s."""
-    groups: dict[tuple[str, bool], list[tuple[Gemm, float]]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[tuple[Gemm, float]]] = defaultdict(list)
     for gemm, time_s in rows:
-        groups[gemm.dtype, is_ragged(gemm.n, gemm.k)].append((gemm, time_s))
+        groups[gemm.dtype, alignment(gemm.n, gemm.k, gemm.dtype)].append((gemm, time_s))
     return predictor.with_models({key: _corrected(predictor, key, rows) for key, rows in groups.items()})
 
 
@@ -73,7 +73,7 @@ def _row(path: Path, line: int, row: dict[str, str | None]) -> tuple[Gemm, float
     return gemm, time_us * 1e-6
 
 
-def _corrected(predictor: Predictor, key: tuple[str, bool], rows: list[tuple[Gemm, float]]) -> Model:
+def _corrected(predictor: Predictor, key: tuple[str, int], rows: list[tuple[Gemm, float]]) -> Model:
     model = predictor.model(key[0], LAYOUTS[0], key[1])
     head = model.head
     answers = [(head.one(gemm.m, gemm.n, gemm.k, gemm.layout), time_s) for gemm, time_s in rows]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from gpuprobe.ops.gemm import Dtype
 from gpuprobe.predict.arithmetic import Arithmetic, Value
 from gpuprobe.predict.machine import Machine
 
@@ -28,6 +29,7 @@ REUSE: Final = 1 / 128 + 1 / 256  # loads from L2 per multiplication, in element
 WEIGHTS: Final = 6.0  # sets of weights that must fit in the L2 to be warm there: as published tables rotate
 _WARM_BYTES_PER_CLOCK: Final = 5.0  # per SM: of L40S data; more than its DRAM gives, less than any HBM does
 LEAST_STEPS: Final = 8.0  # fewer k-steps are not split: it would cost more than it gains
+_NEVER: Final = 1e18  # steps that no k has: a type whose k is not split
 
 
 class Problem(NamedTuple):
@@ -69,10 +71,11 @@ class Rates(NamedTuple):
     warm_s: float = 0.0
     """s per byte of operands that stay in the L2; 0 where they are not thought to."""
     warm_bytes: float = 0.0
+    least_steps: float = LEAST_STEPS
 
 
-def rates(machine: Machine, input_bytes: float, *, warm: bool = False) -> Rates:
-    """The rates of a machine for inputs of so many bytes; made once, used by every query.
+def rates(machine: Machine, dtype: Dtype, *, warm: bool = False) -> Rates:
+    """The rates of a machine for a type; made once, used by every query.
 
     ``warm``: operands of a few layers that fit in the L2 come from there, at no more than small GEMMs draw on any GPU.
     """
@@ -82,14 +85,15 @@ def rates(machine: Machine, input_bytes: float, *, warm: bool = False) -> Rates:
     steps = (
         max(
             2.0 * rows * columns * STEP * mma_s * sms,
-            (rows + columns) * STEP * input_bytes * l2_s * sms,
+            (rows + columns) * STEP * dtype.input_bytes * l2_s * sms,
             machine.step_s,
         )
         for rows, columns in TILES
     )
     dram_s = 1.0 / (machine.dram_bytes_per_s * machine.dram_efficiency)
     warm_s = 1.0 / (_WARM_BYTES_PER_CLOCK * machine.clock_hz * machine.sm_count) if warm else 0.0
-    return Rates(machine.launch_s, mma_s, l2_s, dram_s, 1.0 / sms, tuple(steps), warm_s, machine.l2_bytes)
+    least_steps = LEAST_STEPS if dtype.splits_k else _NEVER
+    return Rates(machine.launch_s, mma_s, l2_s, dram_s, 1.0 / sms, tuple(steps), warm_s, machine.l2_bytes, least_steps)
 
 
 def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
@@ -99,7 +103,7 @@ def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
     dram_s = ((m * k + n * k) * input_bytes + m * n * output_bytes) * rate.dram_s
     volume = m * n * k
     steps = ceil(k / STEP)
-    least_share = minimum(1.0, LEAST_STEPS / steps)
+    least_share = minimum(1.0, rate.least_steps / steps)
     along_m = [ceil(m / size) for size in SIZES]
     along_n = [ceil(n / size) for size in SIZES]
     best = None

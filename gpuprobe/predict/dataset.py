@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS, UNSURE
+from gpuprobe.predict.alignment import alignments
 
 Array = NDArray[np.float64]
 
 Key = tuple[int, int, int, str, str]
 Timings = Mapping[Key, dict[str, list[float]]]
 
+TIMED: Final = ("hot", "cold")
+BLOCKS: Final = "blocks"
+"""Target of timed rows whose kernels are known: thread blocks of the library's kernel."""
 LASTING: Final = ("sustained", "power", "clock")
 """Targets of sustained rows: time in s, power in W, SM clock in Hz."""
 _SUSTAINED: Final = dict(zip(("time_us", "power_w", "sm_mhz"), LASTING, strict=True))
-_ALIGNED: Final = 8  # elements: n and k that are multiples of it run on the libraries' main kernels
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,9 @@ class Dataset:
         return len(self.m)
 
     @property
-    def ragged(self) -> NDArray[np.bool_]:
-        """Whether n or k is no multiple of 8."""
-        result: NDArray[np.bool_] = (self.n % _ALIGNED != 0) | (self.k % _ALIGNED != 0)
-        return result
+    def alignment(self) -> NDArray[np.int64]:
+        """Class of alignment of each row."""
+        return alignments(self.n.astype(np.int64), self.k.astype(np.int64), self.dtype)
 
     @property
     def fair(self) -> NDArray[np.bool_]:
@@ -80,11 +82,6 @@ class Dataset:
         return np.array([zlib.crc32(f"{n},{k}".encode()) % count for n, k in pairs])
 
 
-def is_ragged(n: int, k: int) -> bool:
-    """Whether a GEMM is of the ragged class: n or k no multiple of 8."""
-    return n % _ALIGNED != 0 or k % _ALIGNED != 0
-
-
 def read_sweep(paths: Sequence[Path]) -> list[tuple[Dataset, Dataset]]:
     """Per type in the Parquets of a device's sweeps its short runs (hot, cold) and its sustained rows (perhaps none).
 
@@ -103,14 +100,22 @@ def read_sweep(paths: Sequence[Path]) -> list[tuple[Dataset, Dataset]]:
                 fair.add(key)
             if row["regime"] != "sustained":
                 timings[key][row["regime"]].append(row["time_us"] * 1e-6)
+                if row["grid_x"]:
+                    timings[key][BLOCKS].append(float(row["grid_x"] * row["grid_y"] * row["grid_z"]))
             elif row["power_w"] and row["sm_mhz"]:
                 for name, factor in (("time_us", 1e-6), ("power_w", 1.0), ("sm_mhz", 1e6)):
                     timings[key][_SUSTAINED[name]].append(row[name] * factor)
     return [
-        (_sweep(dtype, ("hot", "cold"), timings, kernels, fair), _sweep(dtype, LASTING, timings, kernels, fair))
+        (_sweep(dtype, _short(dtype, timings), timings, kernels, fair), _sweep(dtype, LASTING, timings, kernels, fair))
         for dtype in DTYPES
         if any(key[3] == dtype for key in timings)
     ]
+
+
+def _short(dtype: str, timings: Timings) -> tuple[str, ...]:
+    """Targets of a type's short runs: with the kernel's blocks where every kernel is known."""
+    timed = [found for key, found in timings.items() if key[3] == dtype and "hot" in found]
+    return (*TIMED, BLOCKS) if all(BLOCKS in found for found in timed) else TIMED
 
 
 def _sweep_rows(path: Path) -> list[dict[str, Any]]:
@@ -120,7 +125,10 @@ def _sweep_rows(path: Path) -> list[dict[str, Any]]:
         raise GpuprobeError(
             "training reads Parquet through pyarrow", "pip install pyarrow", Exit.MACHINE_LACKS
         ) from error
-    names = [*"mnk", "dtype", "layout", "family", "regime", "time_us", "power_w", "sm_mhz", "error", "family_of_kernel"]
+    names = [
+        *"mnk", "dtype", "layout", "family", "regime", "time_us", "power_w", "sm_mhz", "error", "family_of_kernel",
+        "grid_x", "grid_y", "grid_z",
+    ]  # fmt: skip
     try:
         rows: list[dict[str, Any]] = parquet.read_table(path, columns=names).to_pylist()
     except (OSError, ValueError) as error:
@@ -134,6 +142,7 @@ def _sweep(dtype: str, names: Sequence[str], timings: Timings, kernels: Mapping[
     twice = {
         name: np.array([timings[key][name][:2] for key in keys if len(timings[key][name]) > 1]).reshape(-1, 2)
         for name in names
+        if name != BLOCKS
     }
     targets = {name: np.array([np.median(timings[key][name]) for key in keys]) for name in names}
     nn = np.array([float(LAYOUTS.index(key[4])) for key in keys])

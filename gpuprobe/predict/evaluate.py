@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from gpuprobe import device
 from gpuprobe.predict import baselines, intervals, nv_heuristics
+from gpuprobe.predict.alignment import Alignment
 from gpuprobe.predict.core import BOUNDS
-from gpuprobe.predict.dataset import Dataset
+from gpuprobe.predict.dataset import TIMED, Dataset
 from gpuprobe.predict.errors_of import summary
 from gpuprobe.predict.fitting import HeldOut
-from gpuprobe.predict.fitting_lasting import Judged
+from gpuprobe.predict.fitting_lasting import Judged, Settled
 from gpuprobe.predict.machine import machine
 from gpuprobe.predict.train import FOLDS, Job
 
@@ -38,20 +39,28 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def tables(job: Job, held_out: HeldOut) -> Iterator[Row]:
+def tables(job: Job, held_out: HeldOut, settled: Settled | None = None) -> Iterator[Row]:
     """The model's errors over one class of a job: all, by size, bound, kernel and layout, and the noise floor."""
     yield from _of(job, held_out)
-    if held_out.settled is not None:
-        yield from _of(job, held_out.settled)
-        data = held_out.settled.data
-        energy = held_out.settled.errors[:, :2].sum(axis=1)  # of its logs: time and power
+    if settled is not None:
+        yield from _of(job, settled.judged)
+        data = settled.judged.data
+        energy = settled.judged.errors[:, :2].sum(axis=1)  # of its logs: time and power
         yield Row(job.device, job.source, _name(data), "energy", len(data), summary(energy))
 
 
-def points(job: Job, held_out: HeldOut) -> Iterator[dict[str, Any]]:
+def points(job: Job, held_out: HeldOut, settled: Settled | None = None) -> Iterator[dict[str, Any]]:
     """Some of a class's held-out times, evenly taken, measured and predicted in s: what a report draws."""
+    yield from _points(job, held_out)
+    if settled is not None:
+        yield from _points(job, settled.judged)
+
+
+def _points(job: Job, held_out: HeldOut | Judged) -> Iterator[dict[str, Any]]:
     data = held_out.data
     for index, (target, measured) in enumerate(data.targets.items()):
+        if target not in (*TIMED, "sustained", "power"):
+            continue
         for row in range(0, len(data), -(-len(data) // _POINTS)):
             predicted = float(measured[row] * np.exp(-held_out.errors[row, index]))
             yield {
@@ -62,7 +71,7 @@ def points(job: Job, held_out: HeldOut) -> Iterator[dict[str, Any]]:
 
 
 def _name(data: Dataset) -> str:
-    return f"{data.dtype} {'ragged' if data.ragged.any() else 'aligned'}"
+    return f"{data.dtype} {Alignment(int(data.alignment.max())).label}"
 
 
 def _of(job: Job, held_out: HeldOut | Judged) -> Iterator[Row]:

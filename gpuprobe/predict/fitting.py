@@ -10,24 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprobe.ops.gemm import DTYPES
-from gpuprobe.predict import boosting, domain, fitting_lasting, intervals
+from gpuprobe.predict import boosting, domain, intervals
 from gpuprobe.predict.arithmetic import ARRAY, Value
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.core import Core, Problem, bound, core, rates
-from gpuprobe.predict.dataset import Dataset
+from gpuprobe.predict.dataset import BLOCKS, TIMED, Dataset
 from gpuprobe.predict.features import features
-from gpuprobe.predict.fitting_lasting import Judged
-from gpuprobe.predict.forest import Forest, joined
-from gpuprobe.predict.head import Head
-from gpuprobe.predict.lasting import Lasting
+from gpuprobe.predict.fitting_lasting import Colds
+from gpuprobe.predict.forest import Forest, joined, summed, with_constant
+from gpuprobe.predict.head import Head, core_value
 from gpuprobe.predict.machine import Machine
-from gpuprobe.predict.power import core_power_w
 from gpuprobe.predict.search import searched
 
 Array = NDArray[np.float64]
 Say = Callable[[str], None]
 
 SPREAD_RECIPE: Final = Recipe(trees=60, depth=6, step=0.1, damping=30.0)
+TWIN_RECIPE: Final = Recipe(trees=100, depth=6, step=0.08, damping=12.0, bins=64)
 _POWER: Final[dict[str, Any]] = {"trees": 180, "step": 0.27}  # fewer, longer steps: every tree costs time in a query
 _FITTED: Final = ("launch_s", "mma_efficiency", "dram_efficiency", "l2_bytes_per_clock", "step_s")
 
@@ -36,7 +35,7 @@ _FITTED: Final = ("launch_s", "mma_efficiency", "dram_efficiency", "l2_bytes_per
 class HeldOut:
     """Predictions of rows by models that never saw their (n,k): log(measured / predicted) and spread per target.
 
-    ``lasting`` and ``settled`` are the model of the sustained state and its own held-out rows, where there are any.
+    ``colds`` are the sustained rows of the class, where there are any.
     """
 
     data: Dataset
@@ -45,8 +44,9 @@ class HeldOut:
     regimes: NDArray[np.int64]
     bands: list[list[list[float]]]
     machine: Machine
-    lasting: Lasting | None = None
-    settled: Judged | None = None
+    colds: Colds | None = None
+    forests: tuple[Forest, ...] = ()
+    """The forest of each fold, then that of all rows."""
 
 
 @dataclass(frozen=True)
@@ -63,47 +63,67 @@ class _Seen:
 
 
 def fit(
-    data: Dataset, machine: Machine, recipe: Recipe, folds: int, protocol: str, say: Say, slow: Dataset | None = None
+    data: Dataset,
+    machine: Machine,
+    recipe: Recipe,
+    folds: int,
+    protocol: str,
+    say: Say,
+    slow: Dataset | None = None,
+    twin: HeldOut | None = None,
 ) -> tuple[Head, HeldOut]:
     """The head fitted to all rows, and the predictions of each row by the model of the other folds.
 
-    ``slow`` are sustained rows of the same class.
+    ``slow`` are sustained rows of the same class; ``twin`` is as in ``cross_validate``.
     """
-    held_out = cross_validate(data, machine, recipe, folds, say, slow)
+    held_out = cross_validate(data, machine, recipe, folds, say, slow, twin)
     seen = _seen(data, held_out.machine)
     say("fitting all rows")
-    forest = _grown(seen.columns, seen.targets, recipe, seen.timed)
+    known = _known(seen, data.folds(folds), twin)
+    forest = _grown(seen, np.ones(len(data), bool), known, recipe, twin.forests[-1] if twin else None)
+    held_out = replace(held_out, forests=(*held_out.forests, forest))
     spreads = intervals.spread_target(held_out.errors)
     judging = _take(seen.columns, data.fair)
-    spread = boosting.grow(judging, spreads, replace(SPREAD_RECIPE, depth=recipe.depth), seed=1)
+    spread = boosting.grow(judging, spreads, replace(SPREAD_RECIPE, depth=forest.depth), seed=1)
     head = Head(
-        dtype=data.dtype, ragged=bool(data.ragged.any()), layouts=data.layouts, targets=tuple(data.targets),
+        dtype=data.dtype, ragged=int(data.alignment.max()), layouts=data.layouts, targets=tuple(data.targets),
         protocol=protocol, machine=held_out.machine, forest=joined(forest, spread).rounded(), bands=held_out.bands,
-        ranges=domain.ranges_of(seen.columns), lasting=held_out.lasting,
+        ranges=domain.ranges_of(seen.columns),
     )  # fmt: skip
     return head, held_out
 
 
 def cross_validate(
-    data: Dataset, machine: Machine, recipe: Recipe, folds: int, say: Say, slow: Dataset | None = None
+    data: Dataset,
+    machine: Machine,
+    recipe: Recipe,
+    folds: int,
+    say: Say,
+    slow: Dataset | None = None,
+    twin: HeldOut | None = None,
 ) -> HeldOut:
     """Each fair row predicted by a model of all rows of the other folds; folds are whole (n,k) pairs.
 
     Sustained rows (``slow``) are predicted from the cold times that the models of the other folds predict of them.
+    With a ``twin``, a type with more rows that runs on the same kernels, a few trees learn what differs from it; of
+    the twin too only the model of the other folds speaks.
     """
-    machine = tuned(data, machine)
+    machine = tuned(data, machine) if twin is None else twin.machine
     seen = _seen(data, machine)
     fold = data.folds(folds)
+    known = _known(seen, fold, twin)
     errors, spreads = np.zeros(seen.targets.shape), np.zeros(seen.targets.shape)
-    settles = slow is not None and len(slow) >= fitting_lasting.FEWEST_ROWS and "cold" in data.targets
-    colds = _Colds(slow, machine, slow.folds(folds)) if settles and slow is not None else None
+    settles = slow is not None and len(slow) > 0 and "cold" in data.targets
+    colds = Colds(slow, machine, slow.folds(folds)) if settles and slow is not None else None
+    forests = []
     for index in range(folds):
         say(f"fold {index + 1} of {folds}")
-        inside = fold != index
-        forest = _grown(_take(seen.columns, inside), seen.targets[inside], recipe, seen.timed)
-        errors[fold == index] = seen.targets[fold == index] - forest.many(_take(seen.columns, fold == index))
+        out = fold == index
+        forest = _grown(seen, ~out, known, recipe, twin.forests[index] if twin else None)
+        errors[out] = seen.targets[out] - forest.many(_take(seen.columns, out))
+        forests.append(forest)
         if colds is not None:
-            colds.predict(index, forest, list(data.targets).index("cold"))
+            colds.predict(index, forest, tuple(data.targets))
     learned = intervals.spread_target(errors)
     for index in range(folds):
         spread: Forest = boosting.grow(
@@ -113,34 +133,33 @@ def cross_validate(
     fair, regimes = data.where(data.fair), seen.regimes[data.fair]
     errors, spreads = errors[data.fair], spreads[data.fair]
     bands = [intervals.bands(errors[:, at], spreads[:, at], regimes) for at in range(len(data.targets))]
-    if colds is None:
-        return HeldOut(fair, errors, spreads, regimes, bands, machine)
-    machine, lasting, settled = fitting_lasting.fit(colds.data, colds.cold_s, colds.fold, machine)
-    return HeldOut(fair, errors, spreads, regimes, bands, machine, lasting, settled)
+    return HeldOut(fair, errors, spreads, regimes, bands, machine, colds, tuple(forests))
 
 
-class _Colds:
-    """Cold times of sustained rows, predicted fold by fold by models that did not see their (n,k)."""
-
-    def __init__(self, data: Dataset, machine: Machine, fold: NDArray[np.int64]) -> None:
-        problem, parts = _parts(data, machine)
-        self.data, self.fold = data, fold
-        self.cold_s: Array = np.array(parts.time_s, np.float64)
-        self._columns = [np.asarray(column, np.float64) for column in features(problem, parts, ARRAY)]
-
-    def predict(self, index: int, forest: Forest, output: int) -> None:
-        """Turn the core's times of one fold's rows into predicted ones."""
-        rows = self.fold == index
-        if rows.any():
-            self.cold_s[rows] *= np.exp(forest.many(_take(self._columns, rows))[:, output])
+def _known(seen: _Seen, fold: NDArray[np.int64], twin: HeldOut | None) -> Array:
+    """What the twin's models of the other folds say of each row; nothing without a twin."""
+    known = np.zeros(seen.targets.shape)
+    if twin is not None:
+        for index in np.unique(fold):
+            known[fold == index] = twin.forests[index].many(_take(seen.columns, fold == index))
+    return known
 
 
-def _grown(columns: list[Value], targets: Array, recipe: Recipe, timed: int) -> Forest:
-    """A forest of all targets; a power has its own trees: its residuals are larger, and would choose the times' too."""
-    forest = boosting.grow(columns, targets[:, :timed], recipe)
-    if timed == targets.shape[1]:
+def _grown(seen: _Seen, rows: NDArray[np.bool_], known: Array, recipe: Recipe, twin: Forest | None) -> Forest:
+    """A forest of all targets from some rows, or the twin's with trees of what it leaves of the times.
+
+    A power has trees of its own: its residuals are larger, and would choose the times' questions too.
+    """
+    columns, left = _take(seen.columns, rows), seen.targets[rows] - known[rows]
+    if twin is not None:
+        own = boosting.grow(columns, left[:, : seen.timed], TWIN_RECIPE)
+        for _ in range(seen.timed, left.shape[1]):
+            own = with_constant(own, 0.0)
+        return summed([twin, own], [1.0, 1.0])
+    forest = boosting.grow(columns, left[:, : seen.timed], recipe)
+    if seen.timed == left.shape[1]:
         return forest
-    return joined(forest, boosting.grow(columns, targets[:, timed:], replace(recipe, **_POWER), seed=2))
+    return joined(forest, boosting.grow(columns, left[:, seen.timed :], replace(recipe, **_POWER), seed=2))
 
 
 def _take(columns: list[Value], mask: NDArray[np.bool_]) -> list[Value]:
@@ -150,25 +169,30 @@ def _take(columns: list[Value], mask: NDArray[np.bool_]) -> list[Value]:
 def _seen(data: Dataset, machine: Machine) -> _Seen:
     problem, parts = _parts(data, machine)
     targets = [
-        np.log(values / (core_power_w(problem, parts, machine, ARRAY) if name == "power" else parts.time_s))
+        np.log(_shown(name, values, machine) / core_value(name, problem, parts, machine, ARRAY))
         for name, values in data.targets.items()
     ]
     columns = [np.asarray(column, np.float64) for column in features(problem, parts, ARRAY)]
-    timed = sum(name != "power" for name in data.targets)
+    timed = sum(name in TIMED for name in data.targets)
     return _Seen(columns, np.column_stack(targets), timed, bound(parts, ARRAY))
+
+
+def _shown(name: str, values: Array, machine: Machine) -> Array:
+    """A target as it is learned: blocks beyond one an SM do not matter."""
+    return np.minimum(values, machine.sm_count) if name == BLOCKS else values
 
 
 def _parts(data: Dataset, machine: Machine) -> tuple[Problem, Core]:
     dtype = DTYPES[data.dtype]
     problem = Problem(data.m, data.n, data.k, dtype.input_bytes, dtype.output_bytes, data.nn)
-    return problem, core(problem, rates(machine, dtype.input_bytes), ARRAY)
+    return problem, core(problem, rates(machine, dtype), ARRAY)
 
 
 def tuned(data: Dataset, machine: Machine) -> Machine:
     """The machine with the core's constants set to what makes the data's median log error least."""
     measured = data.targets.get("cold", data.targets["hot"])
 
-    def loss(candidate: Machine) -> float:
-        return float(np.mean(np.abs(np.log(measured / _parts(data, candidate)[1].time_s))))
+    def loss(numbers: dict[str, float]) -> float:
+        return float(np.mean(np.abs(np.log(measured / _parts(data, replace(machine, **numbers))[1].time_s))))
 
-    return searched(machine, _FITTED, loss)
+    return replace(machine, **searched({name: getattr(machine, name) for name in _FITTED}, loss))

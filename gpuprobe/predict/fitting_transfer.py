@@ -48,6 +48,6 @@ def _residual(table: Table) -> Forest:
     data, dtype = table.data, DTYPES[table.data.dtype]
     made = machine(device.load(table.device), data.dtype)
     problem = Problem(data.m, data.n, data.k, dtype.input_bytes, dtype.output_bytes, data.nn)
-    parts = core(problem, rates(made, dtype.input_bytes, warm=True), ARRAY)
+    parts = core(problem, rates(made, dtype, warm=True), ARRAY)
     columns = [np.asarray(column, np.float64) for column in features(problem, parts, ARRAY)]
     return boosting.grow(columns, np.log(data.targets["hot"] / parts.time_s)[:, None], _RECIPE)

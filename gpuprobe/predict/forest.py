@@ -7,6 +7,7 @@ hold one value per output (say hot and cold), so that one walk answers all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -35,11 +36,24 @@ class Forest:
         self._thresholds = threshold.ravel()
         self._offsets = np.arange(trees) * leaf_count
         self._base = base.tolist()
-        self._first = _first_half(leaves)
-        self._dense = _dense(leaves, self._first)
-        self._flat = self._dense.reshape(trees * leaf_count, self._dense.shape[2])
-        halves = np.arange(trees) < self._first
-        self._parts = np.stack([halves, ~halves] if self._first < trees else [halves]).astype(np.float32)
+
+    # what only answers need is made for the first of them: an artefact holds a dozen forests, a caller asks of few
+    @cached_property
+    def _first(self) -> int:
+        return _first_half(self.leaves)
+
+    @cached_property
+    def _dense(self) -> Floats:
+        return _dense(self.leaves, self._first)
+
+    @cached_property
+    def _flat(self) -> Floats:
+        return self._dense.reshape(-1, self._dense.shape[2])
+
+    @cached_property
+    def _parts(self) -> Floats:
+        halves = np.arange(len(self.leaves)) < self._first
+        return np.stack([halves, ~halves] if self._first < len(halves) else [halves]).astype(np.float32)
 
     def one(self, row: Sequence[float]) -> list[float]:
         """The outputs for one row of features."""

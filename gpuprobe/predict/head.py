@@ -14,19 +14,25 @@ from gpuprobe.ops.gemm import DTYPES, LAYOUTS
 from gpuprobe.predict import domain, intervals
 from gpuprobe.predict import forest as forests
 from gpuprobe.predict import lasting as sustained_part
+from gpuprobe.predict.alignment import Alignment
 from gpuprobe.predict.arithmetic import ARRAY, SCALAR, Arithmetic, Value
 from gpuprobe.predict.core import Core, Problem, Rates, bound, core, rates
 from gpuprobe.predict.correction import Correction
+from gpuprobe.predict.dataset import BLOCKS, TIMED
 from gpuprobe.predict.domain import RANGED, Ranges
 from gpuprobe.predict.features import NAMES, features
 from gpuprobe.predict.forest import Forest
 from gpuprobe.predict.lasting import Lasting
 from gpuprobe.predict.machine import Machine
 from gpuprobe.predict.machine import from_document as machine_from_document
-from gpuprobe.predict.power import core_power_w
+from gpuprobe.predict.power import core_blocks, core_power_w
 from gpuprobe.predict.quick import bound_of, quick
 
-TARGETS: Final = ("hot", "cold", "power")
+TARGETS: Final = (*TIMED, "power", BLOCKS)
+
+
+SHARED: Final = "lasting"
+"""Prefix of the arrays that heads of an artefact have in common."""
 
 
 class Answer(NamedTuple):
@@ -42,7 +48,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted model of one class of GEMMs.
+    """A fitted model of one class of GEMMs; ``ragged`` is its Alignment.
 
     ``forest`` gives log(measured / core) of each target, then the log of each target's spread; ``bands`` hold, per
     target and regime, the quantiles of error / spread; ``ranges`` the training range of each feature of RANGED;
@@ -51,7 +57,7 @@ class Head:
     """
 
     dtype: str
-    ragged: bool
+    ragged: int
     layouts: tuple[str, ...]
     targets: tuple[str, ...]
     protocol: str
@@ -67,7 +73,7 @@ class Head:
 
     def __post_init__(self) -> None:
         dtype = DTYPES[self.dtype]
-        object.__setattr__(self, "rates", rates(self.machine, dtype.input_bytes, warm=self.warm))
+        object.__setattr__(self, "rates", rates(self.machine, dtype, warm=self.warm))
         object.__setattr__(self, "element_bytes", (dtype.input_bytes, dtype.output_bytes))
 
     def one(self, m: int, n: int, k: int, layout: str) -> Answer:
@@ -84,7 +90,7 @@ class Head:
             self._correct(outputs, self.correction.at(row))
         values = {}
         for index, target in enumerate(self.targets):
-            core_value = parts.time_s if target != "power" else core_power_w(problem, parts, self.machine, SCALAR)
+            core_value = parts.time_s if target in TIMED else self._core_value(target, problem, parts, SCALAR)
             value = core_value * exp(outputs[index])
             low, high = self.bands[index][regime]
             spread = exp(outputs[count + index])
@@ -118,18 +124,19 @@ class Head:
         return Problem(m, n, k, self.element_bytes[0], self.element_bytes[1], nn)
 
     def _core_value(self, target: str, problem: Problem, parts: Core, ops: Arithmetic) -> Value:
-        return core_power_w(problem, parts, self.machine, ops) if target == "power" else parts.time_s
+        return core_value(target, problem, parts, self.machine, ops)
 
     def _correct(self, outputs: Any, shift: Value) -> None:
         """Add the correction to the outputs of the times, in place; ``outputs`` has one entry (or row) per output."""
         for index, target in enumerate(self.targets):
-            if target != "power":
+            if target in TIMED:
                 outputs[index] += shift
 
     def document(self) -> dict[str, Any]:
         """Everything but the forest, as a JSON object."""
         document: dict[str, Any] = {
-            "dtype": self.dtype, "ragged": self.ragged, "layouts": list(self.layouts), "targets": list(self.targets),
+            "dtype": self.dtype, "ragged": int(self.ragged),
+            "layouts": list(self.layouts), "targets": list(self.targets),
             "protocol": self.protocol, "machine": self.machine.document(), "bands": self.bands,
             "ranges": dict(zip(RANGED, self.ranges, strict=True)), "features": list(NAMES),
         }  # fmt: skip
@@ -138,13 +145,22 @@ class Head:
         return document
 
     def arrays(self, prefix: str) -> dict[str, NDArray[np.generic]]:
-        """The forests as named arrays."""
+        """The forests as named arrays; that of the sustained state is one for all heads of an artefact."""
         arrays = self.forest.arrays(prefix)
-        return arrays if self.lasting is None else arrays | self.lasting.forest.arrays(f"{prefix}.lasting")
+        return arrays if self.lasting is None else arrays | self.lasting.forest.arrays(SHARED)
 
 
-def from_document(document: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> Head:
-    """A head from its JSON object and arrays; KeyError, TypeError or ValueError where they are none."""
+def core_value(target: str, problem: Problem, parts: Core, machine: Machine, ops: Arithmetic) -> Value:
+    """What the residual of a target is relative to."""
+    if target in TIMED:
+        return parts.time_s
+    return core_power_w(problem, parts, machine, ops) if target == "power" else core_blocks(problem, machine, ops)
+
+
+def from_document(
+    document: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]], prefix: str, shared: Forest | None
+) -> Head:
+    """A head from its JSON object, its arrays and the sustained forest; KeyError, TypeError or ValueError otherwise."""
     if tuple(document["features"]) != NAMES:
         raise ValueError("it was fitted on other features")
     targets = tuple(document["targets"])
@@ -152,10 +168,12 @@ def from_document(document: Mapping[str, Any], arrays: Mapping[str, NDArray[np.g
         raise ValueError("its type or targets are unknown")
     settled = None
     if "lasting" in document:
-        settled = sustained_part.from_document(document["lasting"], arrays, f"{prefix}.lasting")
+        if shared is None:
+            raise ValueError("its sustained forest is missing")
+        settled = sustained_part.from_document(document["lasting"], shared)
     return Head(
         dtype=document["dtype"],
-        ragged=bool(document["ragged"]),
+        ragged=Alignment(int(document["ragged"])),
         layouts=tuple(document["layouts"]),
         targets=targets,
         protocol=str(document["protocol"]),

@@ -10,17 +10,27 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuprobe.ops.gemm import LAYOUTS
+from gpuprobe.ops.gemm import DTYPES, LAYOUTS
 from gpuprobe.predict import domain, intervals
 from gpuprobe.predict import forest as forests
-from gpuprobe.predict.arithmetic import Value
+from gpuprobe.predict.arithmetic import ARRAY, SCALAR, Arithmetic, Value
+from gpuprobe.predict.core import Core
 from gpuprobe.predict.dataset import LASTING
 from gpuprobe.predict.features import NAMES
 from gpuprobe.predict.forest import Forest
+from gpuprobe.predict.machine import Machine
 from gpuprobe.predict.power import Sustained
 
-FEATURES: Final = (*NAMES, "log_load", "log_cold_us")
-"""What the forest sees: the features of the GEMM, the power at full clock over the cap's, and its cold time."""
+FEATURES: Final = (
+    *NAMES, "log_load", "log_cold_us", "log_mma_use", "log_l2_use", "log_dram_use", "log_blocks", "log_rate",
+    "input_bytes", "ragged",
+)  # fmt: skip
+"""What the forest sees: the features of the GEMM, the power at full clock over the cap's, its cold time, how much of it
+the matrix units, L2 and DRAM are busy, its blocks, and its kind: the type's rate and bytes, the class of alignment."""
+
+Kind = tuple[float, float, float]
+
+_LOG_MICRO: Final = math.log(1e6)
 
 Triple = tuple[Any, Any, Any]
 
@@ -36,16 +46,29 @@ class Settled(NamedTuple):
 
 @dataclass(frozen=True)
 class Lasting:
-    """``forest`` gives log(measured / balance) of LASTING, then the log of each one's spread; the rest as in a Head."""
+    """``forest`` gives log(measured / balance) of LASTING, then the log of each one's spread; the rest as in a Head.
+
+    All heads of an artefact have one forest; ``kind`` tells it whose GEMM it is.
+    """
 
     forest: Forest
     bands: list[list[list[float]]]
     layouts: tuple[str, ...]
     ranges: domain.Ranges
+    kind: Kind
 
-    def one(self, row: Sequence[float], state: Sustained, cold_s: float, regime: int, layout: str) -> Settled:
-        """The settled state of one GEMM by its features, its power balance and cold time."""
-        outputs = self.forest.one([*row, math.log(state.load), math.log(cold_s * 1e6)])
+    def one(
+        self,
+        row: Sequence[float],
+        parts: Core,
+        state: Sustained,
+        cold_s: float,
+        blocks: float,
+        regime: int,
+        layout: str,
+    ) -> Settled:
+        """The settled state of one GEMM by its features, the core's parts, its power balance, cold time and blocks."""
+        outputs = self.forest.one(with_state(row, parts, state, cold_s, blocks, self.kind, SCALAR))
         apart = domain.outside(row, self.ranges)
         triples = []
         for index, value in enumerate((state.time_s, state.power_w)):
@@ -57,10 +80,17 @@ class Lasting:
         return Settled(triples[0], triples[1], clock_hz, apart == 0 and layout in self.layouts)
 
     def many(
-        self, columns: Sequence[Value], state: Sustained, cold_s: Value, regimes: NDArray[np.int64], nn: Value
+        self,
+        columns: Sequence[Value],
+        parts: Core,
+        state: Sustained,
+        cold_s: Value,
+        blocks: Value,
+        regimes: NDArray[np.int64],
+        nn: Value,
     ) -> Settled:
         """As ``one``, for arrays."""
-        outputs = self.forest.many(with_state(columns, state, cold_s))
+        outputs = self.forest.many(with_state(columns, parts, state, cold_s, blocks, self.kind, ARRAY))
         apart = domain.outside_many(columns, self.ranges)
         triples = []
         for index, value in enumerate((state.time_s, state.power_w)):
@@ -74,13 +104,26 @@ class Lasting:
         """Everything but the forest, as a JSON object."""
         return {
             "bands": self.bands, "layouts": list(self.layouts), "features": list(FEATURES),
-            "ranges": dict(zip(domain.RANGED, self.ranges, strict=True)),
+            "ranges": dict(zip(domain.RANGED, self.ranges, strict=True)), "kind": list(self.kind),
         }  # fmt: skip
 
 
-def with_state(columns: Sequence[Value], state: Sustained, cold_s: Value) -> list[Value]:
+def kind_of(machine: Machine, dtype: str, alignment: int) -> Kind:
+    """What tells types and classes apart: log of the rate in TFLOP/s, bytes of an input, class of alignment."""
+    return math.log(machine.flop_per_s * 1e-12), float(DTYPES[dtype].input_bytes), float(alignment)
+
+
+def with_state(
+    columns: Sequence[Value], parts: Core, state: Sustained, cold_s: Value, blocks: Value, kind: Kind, ops: Arithmetic
+) -> list[Value]:
     """The columns of FEATURES."""
-    return [*columns, np.log(state.load), np.log(cold_s * 1e6)]
+    log = ops.log
+    log_cold = log(cold_s)
+    same = columns[0] * 0.0
+    return [
+        *columns, log(state.load), log_cold + _LOG_MICRO, log(parts.mma_s) - log_cold, log(parts.l2_s) - log_cold,
+        log(parts.dram_s) - log_cold, log(blocks), *(same + part for part in kind),
+    ]  # fmt: skip
 
 
 def balance(state: Sustained) -> tuple[Value, Value, Value]:
@@ -88,13 +131,26 @@ def balance(state: Sustained) -> tuple[Value, Value, Value]:
     return state.time_s, state.power_w, state.sm_clock_hz
 
 
-def from_document(document: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> Lasting:
-    """From its JSON object and arrays; KeyError, TypeError or ValueError where they are none."""
+def shared_forest(arrays: Mapping[str, NDArray[np.generic]], prefix: str) -> Forest:
+    """The forest of all heads from its arrays; KeyError or ValueError where they are none."""
+    return forests.from_arrays(arrays, prefix, len(FEATURES), 2 * len(LASTING))
+
+
+def from_document(document: Mapping[str, Any], forest: Forest) -> Lasting:
+    """From its JSON object and the artefact's forest; KeyError, TypeError or ValueError where it is none."""
     if tuple(document["features"]) != FEATURES:
         raise ValueError("its sustained part was fitted on other features")
     return Lasting(
-        forest=forests.from_arrays(arrays, prefix, len(FEATURES), 2 * len(LASTING)),
+        forest=forest,
         bands=intervals.checked(document["bands"], len(LASTING)),
         layouts=tuple(document["layouts"]),
         ranges=domain.checked(document["ranges"]),
+        kind=_kind(document["kind"]),
     )
+
+
+def _kind(numbers: Sequence[float]) -> Kind:
+    rate, input_bytes, alignment = map(float, numbers)
+    if not all(map(math.isfinite, (rate, input_bytes, alignment))):
+        raise ValueError("its sustained part is damaged")
+    return rate, input_bytes, alignment

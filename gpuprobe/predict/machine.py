@@ -28,13 +28,18 @@ _JOULE_PER_PEAK_FLOP: Final = 0.9e-12
 _TENSOR_KINDS: Final = {"bf16": "bf16", "fp16": "f16", "tf32": "tf32", "fp8": "e4m3", "int8": "s8"}
 
 
+POWERS: Final = ("static_w", "busy_w", "joule_per_flop", "joule_per_byte", "tdp_w")
+"""Numbers of a Machine that make up its power."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """A GPU as the core sees it, for one GEMM type; SI units, times in s.
 
     ``mma_efficiency``, ``dram_efficiency`` and ``l2_bytes_per_clock`` (per SM) are what GEMMs reach; ``launch_s`` is
     the time of an empty GEMM inside a graph, ``step_s`` the least time of a k-step of 64; ``static_w``,
-    ``joule_per_flop`` and ``joule_per_byte`` make up the power at ``clock_hz``, of which ``tdp_w`` is the cap.
+    ``busy_w`` (of all SMs with a thread block), ``joule_per_flop`` and ``joule_per_byte`` make up the power at
+    ``clock_hz``, of which ``tdp_w`` is the cap.
     """
 
     sm_count: float
@@ -51,15 +56,16 @@ class Machine:
     static_w: float = 0.0
     joule_per_flop: float = 0.0
     joule_per_byte: float = 0.0
+    busy_w: float = 0.0
 
     def document(self) -> dict[str, float]:
-        """The numbers as a JSON object."""
-        return asdict(self)
+        """The numbers as a JSON object; ``busy_w`` where it was fitted."""
+        return {name: value for name, value in asdict(self).items() if name != "busy_w" or value}
 
 
 def from_document(document: Mapping[str, Any]) -> Machine:
     """A Machine from its JSON object; KeyError, TypeError or ValueError where it is none."""
-    numbers = {item.name: float(document[item.name]) for item in fields(Machine)}
+    numbers = {item.name: float({"busy_w": 0.0, **document}[item.name]) for item in fields(Machine)}
     if not all(math.isfinite(number) and number >= 0 for number in numbers.values()):
         raise ValueError("a number of the machine is negative or not finite")
     return Machine(**numbers)

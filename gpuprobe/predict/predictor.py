@@ -14,10 +14,12 @@ from gpuprobe import device
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.gemm import DTYPES, LARGEST_DIMENSION, LAYOUTS
 from gpuprobe.predict import artefact, zero_shot
+from gpuprobe.predict.alignment import Alignment, alignment, alignments, present
 from gpuprobe.predict.arithmetic import ARRAY, SCALAR
 from gpuprobe.predict.core import BOUNDS
+from gpuprobe.predict.dataset import BLOCKS
 from gpuprobe.predict.head import Head
-from gpuprobe.predict.power import sustained
+from gpuprobe.predict.power import core_blocks, sustained
 from gpuprobe.predict.shipped import artefact_path
 from gpuprobe.predict.zero_shot import ANALYTIC
 
@@ -98,7 +100,7 @@ class Predictor:
     def __init__(self, gpu: str, fallback: zero_shot.ZeroShot, artefacts: tuple[artefact.Artefact, ...] = ()) -> None:
         self.gpu = gpu
         self._fallback = fallback
-        self._models: dict[tuple[str, bool], Model] = {}
+        self._models: dict[tuple[str, int], Model] = {}
         for found in artefacts:
             for head in found.heads:
                 self._models.setdefault((head.dtype, head.ragged), Model(head, found.model_id, True))
@@ -130,13 +132,15 @@ class Predictor:
         """The prediction for one GEMM C[m,n] = A[m,k]·B[k,n]."""
         if not (type(m) is type(n) is type(k) is int and 0 < m < _END and 0 < n < _END and 0 < k < _END):
             m, n, k = _size("m", m), _size("n", n), _size("k", k)
-        head, model_id, known = self.model(dtype, layout, (n | k) % 8 != 0)
+        head, model_id, known = self.model(dtype, layout, alignment(n, k, dtype))
         answer = head.one(m, n, k, layout)
         hot = answer.values["hot"]
         cold = answer.values.get("cold") or zero_shot.cold(hot, answer.parts)
-        state = sustained(answer.problem, answer.parts, cold[0], head.machine)
+        known_blocks = answer.values.get(BLOCKS)
+        blocks = known_blocks[0] if known_blocks else core_blocks(answer.problem, head.machine, SCALAR)
+        state = sustained(answer.problem, answer.parts, cold[0], blocks, head.machine)
         if head.lasting is not None:
-            settled = head.lasting.one(answer.row, state, cold[0], answer.regime, layout)
+            settled = head.lasting.one(answer.row, answer.parts, state, cold[0], blocks, answer.regime, layout)
         else:
             settled = zero_shot.settled(state, cold, answer.values.get("power"), head.machine, SCALAR)
         energy = zero_shot.energy(settled.power_w, hot if "power" in answer.values else settled.time_s)
@@ -154,27 +158,28 @@ class Predictor:
         GpuprobeError that names the first row (from 0) whose sizes are none.
         """
         table = _sizes(sizes)
-        ragged = ((table[:, 1] | table[:, 2]) % 8) != 0
+        classes = alignments(table[:, 1], table[:, 2], dtype)
         columns = _empty(len(table))
-        for is_ragged in (False, True):
-            mask = ragged == is_ragged
-            if mask.any():
-                for name, values in self._many(table[mask], dtype, layout, is_ragged).items():
-                    columns[name][mask] = values
+        for found in present(classes):
+            mask = classes == found
+            for name, values in self._many(table[mask], dtype, layout, found).items():
+                columns[name][mask] = values
         if not len(table):
-            self.model(dtype, layout, False)
+            self.model(dtype, layout, Alignment.ALIGNED)
         return columns
 
-    def _many(self, table: NDArray[np.int64], dtype: str, layout: str, ragged: bool) -> dict[str, Any]:
+    def _many(self, table: NDArray[np.int64], dtype: str, layout: str, ragged: int) -> dict[str, Any]:
         head, _, known = self.model(dtype, layout, ragged)
         m, n, k = table.T.astype(np.float64)
         nn = np.full(len(table), float(LAYOUTS.index(layout)))
         answer = head.many(m, n, k, nn)
         hot = answer.values["hot"]
         cold = answer.values["cold"] if "cold" in answer.values else zero_shot.cold_many(hot, answer.parts)
-        state = sustained(answer.problem, answer.parts, cold[0], head.machine, ARRAY)
+        known_blocks = answer.values.get(BLOCKS)
+        blocks = known_blocks[0] if known_blocks else core_blocks(answer.problem, head.machine, ARRAY)
+        state = sustained(answer.problem, answer.parts, cold[0], blocks, head.machine, ARRAY)
         if head.lasting is not None:
-            settled = head.lasting.many(answer.row, state, cold[0], answer.regime, nn)
+            settled = head.lasting.many(answer.row, answer.parts, state, cold[0], blocks, answer.regime, nn)
         else:
             settled = zero_shot.settled(state, cold, answer.values.get("power"), head.machine, ARRAY)
         energy = zero_shot.energy(settled.power_w, hot if "power" in answer.values else settled.time_s)
@@ -189,7 +194,7 @@ class Predictor:
                 rows[name + suffix] = column * factor
         return rows
 
-    def model(self, dtype: str, layout: str, ragged: bool) -> Model:
+    def model(self, dtype: str, layout: str, ragged: int) -> Model:
         """The model that answers for a type and class of alignment; GpuprobeError for an unknown type or layout."""
         found = self._models.get((dtype, ragged))
         if found is not None and layout in LAYOUTS:
@@ -206,7 +211,7 @@ class Predictor:
         self._models[dtype, ragged] = made
         return made
 
-    def with_models(self, models: Mapping[tuple[str, bool], Model]) -> Predictor:
+    def with_models(self, models: Mapping[tuple[str, int], Model]) -> Predictor:
         """A copy in which these models answer for their types and classes."""
         copy = Predictor(self.gpu, self._fallback)
         copy._models = {**self._models, **models}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from gpuprobe.predict.core import LEAST_STEPS, PLACES, REUSE, SIZES, STEP, WEIGHTS, Core, Rates
+from gpuprobe.predict.core import PLACES, REUSE, SIZES, STEP, WEIGHTS, Core, Rates
 from gpuprobe.predict.features import EDGES, LOG_AREAS, POWERS
 
 _TILES: Final = tuple(zip(PLACES, LOG_AREAS, strict=True))
@@ -26,7 +26,7 @@ def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[i
     dram_s = moved * rate.dram_s
     volume = float(m) * n * k
     steps = -(-k // _STEP)
-    least_share = LEAST_STEPS / steps if steps > LEAST_STEPS else 1.0
+    least_share = rate.least_steps / steps if steps > rate.least_steps else 1.0
     along_m = [-(-m // size) for size in _SIZES]
     along_n = [-(-n // size) for size in _SIZES]
     log_m, log_n, log_k = log(m), log(n), log(k)

@@ -1,27 +1,25 @@
-"""A coordinate search over a machine's numbers: factors up and down, coarse to fine, as long as a loss falls."""
+"""A coordinate search over named numbers: factors up and down, coarse to fine, as long as a loss falls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Final
-
-from gpuprobe.predict.machine import Machine
 
 _FACTORS: Final = (1.3, 1.1, 1.03)
 _LEAST_GAIN: Final = 1e-5
 
 
-def searched(machine: Machine, names: Sequence[str], loss: Callable[[Machine], float]) -> Machine:
-    """The machine with the numbers ``names`` set to what makes the loss least."""
-    best = loss(machine)
+def searched(start: Mapping[str, float], loss: Callable[[dict[str, float]], float]) -> dict[str, float]:
+    """The numbers, all above 0, set to what makes the loss least."""
+    numbers = dict(start)
+    best = loss(numbers)
     for factor in _FACTORS:
         moved = True
         while moved:
             moved = False
-            for name in names:
+            for name in start:
                 for scale in (factor, 1 / factor):
-                    candidate = replace(machine, **{name: getattr(machine, name) * scale})
+                    candidate = {**numbers, name: numbers[name] * scale}
                     if (value := loss(candidate)) < best - _LEAST_GAIN:
-                        machine, best, moved = candidate, value, True
-    return machine
+                        numbers, best, moved = candidate, value, True
+    return numbers

@@ -13,13 +13,14 @@ import numpy as np
 from gpuprobe import device, resources
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.files import write_atomically
-from gpuprobe.predict import artefact, intervals, shipped
+from gpuprobe.predict import artefact, fitting_lasting, intervals, shipped, zero_shot
+from gpuprobe.predict.alignment import Alignment, present
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.dataset import Dataset, read_published, read_sweep
 from gpuprobe.predict.domain import RANGED
 from gpuprobe.predict.errors_of import summary
 from gpuprobe.predict.fitting import HeldOut, Say, cross_validate, fit
-from gpuprobe.predict.fitting_lasting import FEWEST_ROWS, Judged
+from gpuprobe.predict.fitting_lasting import FEWEST_ROWS, Judged, Settled
 from gpuprobe.predict.head import Head
 from gpuprobe.predict.machine import machine
 
@@ -61,12 +62,16 @@ PUBLISHED: Final = (
     Published("a100-sxm-80gb", "vidur", "fp16", f"{VIDUR}/gemm_fp16_a100.csv"),
     Published("h100-sxm", "vidur", "fp16", f"{VIDUR}/gemm_fp16_h100.csv"),
 )
+SIBLINGS: Final = {"h100-sxm": "h200-sxm"}
+"""GPUs of the same chip and power cap whose sustained model stands in, marked, until there are own sustained rows."""
 LICENCES: Final = {
     OWN: "Apache-2.0, measured by this project",
     "aiconfigurator": "fitted to data of ai-dynamo/aiconfigurator (commit 095f58a), Apache-2.0, © NVIDIA",
     "vidur": "fitted to data of microsoft/vidur (commit 7d47513), MIT, © Microsoft Corporation",
 }
 _OWN_RECIPE: Final = Recipe(trees=600, step=0.09)
+_MANY_ROWS: Final = 3000
+_SMALL_RECIPE: Final = Recipe(trees=400, step=0.13, bins=64)
 _RAGGED_RECIPE: Final = Recipe(trees=400, step=0.08, damping=2.0, bins=64)
 _VIDUR_RECIPE: Final = Recipe(trees=700, depth=8, step=0.1, damping=1.0, features=0.3, rows=0.3)
 _PUBLISHED_RECIPES: Final = {
@@ -114,10 +119,12 @@ def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
 
 def _classes(data: Dataset, slow: Dataset) -> Iterator[Class]:
     """The alignment classes with enough rows for folds."""
-    for is_ragged, recipe in ((False, _OWN_RECIPE), (True, _RAGGED_RECIPE)):
-        mask = data.ragged == is_ragged
+    for found in present(data.alignment):
+        mask = data.alignment == found
         if mask.sum() >= FEWEST_ROWS:
-            yield Class(data.where(mask), recipe, slow.where(slow.ragged == is_ragged))
+            aligned = _OWN_RECIPE if mask.sum() > _MANY_ROWS else _SMALL_RECIPE
+            recipe = aligned if found == Alignment.ALIGNED else _RAGGED_RECIPE
+            yield Class(data.where(mask), recipe, slow.where(slow.alignment == found))
 
 
 def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
@@ -126,31 +133,71 @@ def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
     heads: list[Head] = []
     judged: list[HeldOut] = []
     for data, recipe, slow in job.classes:
-        name = f"{job.device} {job.source} {data.dtype}{' ragged' if data.ragged.any() else ''}"
+        name = f"{job.device} {job.source} {data.dtype} {Alignment(int(data.alignment.max())).label}"
 
         def report(text: str, name: str = name) -> None:
             say(f"{name}: {text}")
 
-        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report, slow)
-        if head.lasting is not None:
-            head = replace(head, protocol=_LASTING_PROTOCOL)
+        twin = twin_of(data, judged)
+        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report, slow, twin)
         heads.append(head)
         judged.append(held_out)
+    settled = settle(judged)
+    heads = [with_settled(head, found) for head, found in zip(heads, settled, strict=True)]
+    if job.source == OWN and job.device in SIBLINGS and not any(settled):
+        heads = _transferred(heads, SIBLINGS[job.device], folder)
     path = folder / job.device / shipped.file_name(job.source)
     model_id = artefact.write(path, job.device, job.source, heads)
-    _write_card(path.with_name("card.json"), job, model_id, heads, judged)
+    entries = list(map(_entry, job.classes, heads, judged, settled))
+    _write_card(path.with_name("card.json"), job, model_id, heads[0].protocol, entries)
     return model_id, path
+
+
+def _transferred(heads: Sequence[Head], sibling: str, folder: Path) -> list[Head]:
+    """The heads with the sustained models of another GPU of the chip, out of domain; as they are where it has none."""
+    places = [models / sibling / shipped.file_name(OWN) for models in (folder, resources.folder("models"))]
+    path = next((path for path in places if path.is_file()), None)
+    theirs = {(head.dtype, head.ragged): head for head in artefact.read(path).heads} if path is not None else {}
+    return [zero_shot.lasting_of(head, theirs.get((head.dtype, head.ragged)), sibling) for head in heads]
+
+
+def settle(judged: Sequence[HeldOut]) -> list[Settled | None]:
+    """The sustained model of each class, None where it has no sustained rows or all of them together have too few."""
+    parts = [held_out.colds for held_out in judged if held_out.colds is not None]
+    if sum(len(part.data) for part in parts) < FEWEST_ROWS:
+        return [None] * len(judged)
+    found = iter(fitting_lasting.fit(parts))
+    return [None if held_out.colds is None else next(found) for held_out in judged]
+
+
+def with_settled(head: Head, settled: Settled | None) -> Head:
+    """The head with its sustained model, if there is one."""
+    if settled is None:
+        return head
+    return replace(head, machine=settled.machine, lasting=settled.lasting, protocol=_LASTING_PROTOCOL)
 
 
 def judge(job: Job, say: Say) -> list[HeldOut]:
     """Every class of a job predicted by models that did not see its (n,k) pairs."""
     spec = device.load(job.device)
-    return [
-        cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say, slow) for data, recipe, slow in job.classes
-    ]
+    judged: list[HeldOut] = []
+    for data, recipe, slow in job.classes:
+        twin = twin_of(data, judged)
+        judged.append(cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say, slow, twin))
+    return judged
 
 
-def _write_card(path: Path, job: Job, model_id: str, heads: Sequence[Head], judged: Sequence[HeldOut]) -> None:
+def twin_of(data: Dataset, judged: Sequence[HeldOut]) -> HeldOut | None:
+    """The model, among those already fitted, of a type with more rows that runs on the same kernels, same class."""
+    for held_out in judged:
+        theirs = held_out.data
+        same = theirs.alignment.max() == data.alignment.max() and theirs.targets.keys() == data.targets.keys()
+        if zero_shot.TWINS.get(data.dtype) == theirs.dtype and same and len(theirs) > 2 * len(data):
+            return held_out
+    return None
+
+
+def _write_card(path: Path, job: Job, model_id: str, protocol: str, entries: Sequence[dict[str, Any]]) -> None:
     """The device's card with the entry of this source put in or replaced; other sources' entries stay."""
     card: dict[str, Any] = {"schema": 1, "device": job.device, "models": {}}
     if path.is_file():
@@ -163,35 +210,36 @@ def _write_card(path: Path, job: Job, model_id: str, heads: Sequence[Head], judg
         "model_id": model_id,
         "file": shipped.file_name(job.source),
         "licence": LICENCES[job.source],
-        "protocol": job.protocol,
+        "protocol": protocol,
         "judged": f"{FOLDS} folds of whole (n,k) pairs; absolute percentage errors as median / mean / 90th percentile",
-        "classes": [_entry(head, held_out) for head, held_out in zip(heads, judged, strict=True)],
+        "classes": list(entries),
     }
     card["models"] = dict(sorted(card["models"].items()))
     write_atomically(path, (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _entry(head: Head, held_out: HeldOut) -> dict[str, Any]:
+def _entry(part: Class, head: Head, held_out: HeldOut, settled: Settled | None) -> dict[str, Any]:
     data = held_out.data
     entry: dict[str, Any] = {
-        "dtype": head.dtype, "ragged": head.ragged, "layouts": list(head.layouts), "rows": len(data),
+        "dtype": head.dtype, "ragged": int(head.ragged), "class": Alignment(head.ragged).label,
+        "layouts": list(head.layouts), "rows": len(data), "unsure_rows": int((~part.data.fair).sum()),
         "domain": {name: [float(f"{np.exp(end):.4g}") for end in pair] for name, pair in _domain(head)}, "errors": {},
     }  # fmt: skip
     judged: list[tuple[Mapping[str, Any], HeldOut | Judged]] = [(data.targets, held_out)]
-    if held_out.settled is not None:
-        entry["sustained_rows"] = len(held_out.settled.data)
-        judged.append((held_out.settled.data.targets, held_out.settled))
-    for targets, part in judged:
+    if settled is not None:
+        entry["sustained_rows"] = len(settled.judged.data)
+        judged.append((settled.judged.data.targets, settled.judged))
+    for targets, found in judged:
         for index, target in enumerate(targets):
-            errors = part.errors[:, index]
-            inside, width = intervals.covered(errors, part.spreads[:, index], part.regimes, part.bands[index])
+            errors = found.errors[:, index]
+            inside, width = intervals.covered(errors, found.spreads[:, index], found.regimes, found.bands[index])
             entry["errors"][target] = {
                 "ape_percent": [round(value, 2) for value in summary(errors)],
                 "interval_coverage": round(inside, 3),
                 "interval_median_width": round(width, 3),
             }
-    if held_out.settled is not None:
-        energy = held_out.settled.errors[:, :2].sum(axis=1)
+    if settled is not None:
+        energy = settled.judged.errors[:, :2].sum(axis=1)
         entry["errors"]["energy"] = {"ape_percent": [round(value, 2) for value in summary(energy)]}
     return entry
 

@@ -17,6 +17,7 @@ from gpuprobe import device
 from gpuprobe.files import write_atomically
 from gpuprobe.ops.gemm import LAYOUTS, Gemm
 from gpuprobe.predict import transfer
+from gpuprobe.predict.alignment import Alignment
 from gpuprobe.predict.calibrate import corrected
 from gpuprobe.predict.dataset import Array, Dataset, read_published
 from gpuprobe.predict.errors_of import summary
@@ -100,7 +101,7 @@ def _entry(row: Row) -> dict[str, Any]:
 
 def _table(reference: Path, made: Published) -> Table:
     data = read_published(reference / made.file, made.dtype)
-    return Table(made.device, made.source, data.where(~data.ragged))
+    return Table(made.device, made.source, data.where(data.alignment == Alignment.ALIGNED))
 
 
 def _name(table: Table) -> str:

@@ -16,7 +16,7 @@ from gpuprobe.predict.domain import RANGED
 from gpuprobe.predict.forest import LEVELS, Forest, with_constant
 from gpuprobe.predict.head import Head
 from gpuprobe.predict.lasting import Settled, Triple
-from gpuprobe.predict.machine import Machine, machine
+from gpuprobe.predict.machine import POWERS, Machine, machine
 from gpuprobe.predict.power import Sustained
 from gpuprobe.record import DeviceSpec
 
@@ -48,15 +48,15 @@ class ZeroShot:
     def __init__(self, spec: DeviceSpec, residual: Forest | None = None) -> None:
         self._spec = spec
         self._residual = residual
-        self._heads: dict[tuple[str, bool], Head] = {}
+        self._heads: dict[tuple[str, int], Head] = {}
 
-    def head(self, dtype: str, ragged: bool) -> Head:
+    def head(self, dtype: str, ragged: int) -> Head:
         """The head of a type and class; GpuprobeError where the device states no rate of the type."""
         if (dtype, ragged) not in self._heads:
             self._heads[dtype, ragged] = self._made(dtype, ragged)
         return self._heads[dtype, ragged]
 
-    def _made(self, dtype: str, ragged: bool) -> Head:
+    def _made(self, dtype: str, ragged: int) -> Head:
         rates = machine(self._spec, dtype)
         if ragged:
             rates = replace(
@@ -93,6 +93,18 @@ def borrowed(head: Head, dtype: str) -> Head:
     """A head of the twin type as the head of ``dtype``, with wider intervals."""
     bands = [[[_BORROWED * low, _BORROWED * high] for low, high in regimes] for regimes in head.bands]
     return replace(head, dtype=dtype, bands=bands, protocol=f"{head.protocol}; a model of {head.dtype}, not of {dtype}")
+
+
+def lasting_of(head: Head, other: Head | None, gpu: str) -> Head:
+    """The head with the sustained model of the same class on another GPU of its chip: wider, and out of domain."""
+    if other is None or other.lasting is None:
+        return head
+    bands = [[[_BORROWED * low, _BORROWED * high] for low, high in regimes] for regimes in other.lasting.bands]
+    fitted = {name: getattr(other.machine, name) for name in POWERS}
+    return replace(
+        head, machine=replace(head.machine, **fitted), lasting=replace(other.lasting, bands=bands, layouts=()),
+        protocol=f"{head.protocol.split(';')[0]}; sustained, power and clock by the model of {gpu}",
+    )  # fmt: skip
 
 
 def power(value_w: Value, cap_w: float, ops: Arithmetic) -> Triple:

@@ -118,7 +118,7 @@ _OPEN = re.compile(r"(\d+) to inf µs")
 def _card_errors(document: Mapping[str, Any]) -> Iterator[_Error]:
     for source, card in document.get("models", {}).items():
         for part in card["classes"]:
-            region = f"{part['dtype']}, {'ragged' if part['ragged'] else 'aligned'} sizes"
+            region = f"{part['dtype']}, {('aligned', 'ragged', 'n ragged')[part['ragged']]} sizes"
             for target, found in part["errors"].items():
                 median, mean, high = map(float, found["ape_percent"])
                 coverage, width = found.get("interval_coverage"), found.get("interval_median_width")

@@ -1,8 +1,12 @@
-"""Two traces side by side: by kernel, operator, API and phase; with significance where both have enough steps."""
+"""Two traces side by side: by kernel, operator, API and phase; with significance where both have enough steps.
+
+Sums are of whole files, which may hold different numbers of steps: what is tested is the time in a step.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,7 +25,7 @@ Group = Callable[[Trace, Launches], tuple[I64, I64, I64]]
 
 
 def diff(a: Trace, b: Trace) -> dict[str, Any]:
-    """Rows of every group, largest change of the sum first, and whether the differences could be tested over steps."""
+    """Rows of every group, largest change first (of a step, where that is tested), and whether steps were tested."""
     launches = join_launches(a), join_launches(b)
     steps = min(len(step_rows(a)), len(step_rows(b)))
     return {
@@ -62,6 +66,7 @@ GROUPS: dict[str, Group] = {
 
 def _rows(a: Trace, b: Trace, launches: tuple[Launches, Launches], group: Group, tested: bool) -> list[dict[str, Any]]:
     sides = [_by_name(trace, *group(trace, joined)) for trace, joined in zip((a, b), launches, strict=True)]
+    counts = [max(1, len(step_rows(trace))) if tested else 1 for trace in (a, b)]
     rows = []
     for name in sides[0].keys() | sides[1].keys():
         count_a, sum_a, steps_a = sides[0].get(name, (0, 0, []))
@@ -75,9 +80,15 @@ def _rows(a: Trace, b: Trace, launches: tuple[Launches, Launches], group: Group,
             "change_ns": sum_b - sum_a,
             "ratio": sum_b / sum_a if sum_a and sum_b else None,
         }
-        row["verdict"] = _verdict(row, steps_a, steps_b, tested)
-        rows.append(row)
-    return sorted(rows, key=lambda row: (-abs(row["change_ns"]), row["name"]))
+        rows.append({**row, **_tested(row, steps_a, steps_b, tested)})
+    return sorted(rows, key=lambda row: (-_weight(row, counts), row["name"]))
+
+
+def _weight(row: dict[str, Any], steps: list[int]) -> float:
+    """The change of a step; where steps are not tested, that of the whole file."""
+    if row["per_step_ratio"] is not None:
+        return abs(float(row["per_step_b_ns"] - row["per_step_a_ns"]))
+    return abs(float(row["sum_b_ns"] / steps[1] - row["sum_a_ns"] / steps[0]))
 
 
 def _by_name(trace: Trace, names: I64, durations: I64, when: I64) -> dict[str, tuple[int, int, list[int]]]:
@@ -96,13 +107,22 @@ def _by_name(trace: Trace, names: I64, durations: I64, when: I64) -> dict[str, t
     return table
 
 
-def _verdict(row: dict[str, Any], steps_a: list[int], steps_b: list[int], tested: bool) -> str:
-    """``only_a``, ``only_b``, ``slower``, ``faster``, ``same`` or ``untested`` (too few steps, or absent from some)."""
+def _tested(row: dict[str, Any], steps_a: list[int], steps_b: list[int], tested: bool) -> dict[str, Any]:
+    """Median time in a step of each side, their ratio b/a with its 95 % interval, and the verdict.
+
+    ``only_a``, ``only_b``, ``slower``, ``faster``, ``same`` or ``untested`` (too few steps, or absent from some).
+    """
+    found: dict[str, Any] = dict.fromkeys(("per_step_a_ns", "per_step_b_ns", "per_step_ratio", "per_step_interval"))
     if not row["count_a"] or not row["count_b"]:
-        return "only_b" if row["count_b"] else "only_a"
+        return {**found, "verdict": "only_b" if row["count_b"] else "only_a"}
     if not tested or min(steps_a) <= 0 or min(steps_b) <= 0:
-        return "untested"
+        return {**found, "verdict": "untested"}
     ratio = stats.is_different(steps_a, steps_b)
-    if not ratio.beyond(EFFECT):
-        return "same"
-    return "slower" if ratio.ratio > 1 else "faster"
+    slower = "slower" if ratio.ratio > 1 else "faster"
+    return {
+        "per_step_a_ns": median(steps_a),
+        "per_step_b_ns": median(steps_b),
+        "per_step_ratio": ratio.ratio,
+        "per_step_interval": [ratio.low, ratio.high],
+        "verdict": slower if ratio.beyond(EFFECT) else "same",
+    }

@@ -176,7 +176,8 @@ def _meta(keys: Mapping[str, Any], named: Sequence[Named]) -> dict[str, Any]:
     """What the analyses and the display use of a document's keys and of its metadata events (ph M)."""
     meta: dict[str, Any] = {key: keys[key] for key in _KEPT if key in keys}
     devices = keys.get("deviceProperties")
-    meta["devices"] = [item for item in devices if isinstance(item, dict)] if isinstance(devices, list) else []
+    items = [item for item in devices if isinstance(item, dict)] if isinstance(devices, list) else []
+    meta["devices"] = [item for item in items if isinstance(item.get("name", ""), str)]
     distributed = keys.get("distributedInfo")
     if isinstance(distributed, dict):
         meta.update({key: distributed[key] for key in ("rank", "world_size") if isinstance(distributed.get(key), int)})

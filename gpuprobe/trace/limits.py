@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from gpuprobe import arch, device, recordings
@@ -58,7 +59,7 @@ def of_device(spec: DeviceSpec) -> Limits:
     flop = {rate: value for rate, key in _STATED.items() if (value := spec.get(key)) is not None}
     origin = {**dict.fromkeys(flop, "datasheet"), "memory": "datasheet"}
     bytes_per_s = spec["dram_bandwidth_bytes_per_s"]
-    for rate, value in _measured(spec).items():
+    for rate, value in _measured(spec.name, spec.architecture).items():
         if rate == "memory":
             bytes_per_s = value
         elif rate in flop:
@@ -75,16 +76,20 @@ def _match(properties: Mapping[str, Any]) -> DeviceSpec | None:
     return found or device.match(name)
 
 
-def _measured(spec: DeviceSpec) -> dict[str, float]:
-    """What the shipped recording of this product measured: dense peaks with random operands, and DRAM bandwidth."""
-    path = recordings.shipped(arch.parse(spec.architecture))
+@lru_cache(maxsize=8)
+def _measured(name: str, architecture: str) -> Mapping[str, float]:
+    """What the shipped recording of this product measured: dense peaks with random operands, and DRAM bandwidth.
+
+    Kept: reading it takes as long as all analyses of a small trace, and a sweep asks for each of its files.
+    """
+    path = recordings.shipped(arch.parse(architecture))
     if path is None:
         return {}
     try:
         run = read_run(path)
     except GpuprobeError:
         return {}  # a recording of another schema: the catalogue's numbers stand
-    if run.device.name != spec.name:
+    if run.device.name != name:
         return {}
     profile = profile_of(run)
     found = {rate: profile.peak(kind) for kind, rate in _TYPES.items()}

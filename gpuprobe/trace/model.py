@@ -206,7 +206,7 @@ def rows_of(table: AnyTable) -> int:
 
 @dataclass(frozen=True)
 class Trace:
-    """A recorded run. ``meta`` holds plain JSON: store.py writes it as it is.
+    """A recorded run. ``meta`` holds plain JSON: store.py writes it as it is; meta.py knows the types of its keys.
 
     Keys used: ``source`` (file, format, json_bytes, json_sha256, events, events_by_ph_cat), ``devices`` (a list of the
     recorder's property objects), ``rank``, ``world_size``, ``base_ns`` (added to a time it gives Unix time), ``vendor``

@@ -24,6 +24,7 @@ from gpuprobe.errors import GpuprobeError
 from gpuprobe.files import write_atomically
 from gpuprobe.trace.clock import LIMIT_NS
 from gpuprobe.trace.columns import MOST_DEFLATED, decode_column, encode_column, encode_data_column
+from gpuprobe.trace.meta import checked
 from gpuprobe.trace.model import (
     TABLES,
     CallTable,
@@ -113,6 +114,7 @@ def _decode(data: memoryview) -> Trace:
     meta = header["meta"]
     if not isinstance(meta, dict):
         raise ValueError("damaged header (meta)")
+    meta, damaged = checked(meta)
     return Trace(
         texts=texts,
         lanes=lanes,
@@ -122,7 +124,7 @@ def _decode(data: memoryview) -> Trace:
         syncs=_checked(SyncTable, tables, "syncs", limits),
         samples=_checked(SampleTable, tables, "samples", limits),
         meta=meta,
-        warnings=tuple(map(str, header["warnings"])),
+        warnings=(*map(str, header["warnings"]), *damaged),
     )
 
 

@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 Say = Callable[[str], None]
 
 FOLDS: Final = 5
-RECIPE: Final = Recipe(trees=320, depth=5, step=0.08, damping=10.0, features=0.25, rows=0.7, clip=0.9)
-_SPREADS: Final = Recipe(trees=50, depth=5, step=0.1, damping=30.0)
+RECIPE: Final = Recipe(trees=300, depth=8, step=0.15, damping=10.0, features=0.25, rows=0.7, clip=0.9)
+_SPREADS: Final = Recipe(trees=30, depth=8, step=0.16, damping=30.0)
 _DISTURBED: Final = 3.3
 """Times its core that a configuration may take which one launch alone has timed."""
 

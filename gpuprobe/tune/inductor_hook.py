@@ -5,7 +5,7 @@
     from torch._inductor import select_algorithm
     select_algorithm.add_preprocessing_fn(InductorPruner("h100-sxm"))
 
-Written against torch 2.13. Library kernels (ATen, CUTLASS), batched products and whatever is not understood stay.
+Written against torch 2.11 and 2.13. Library kernels (ATen, CUTLASS), batched products and the unknown stay.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpuprobe.kernel_eval.child import Child
+from gpuprobe.kernel_eval.correctness import Correctness
 from gpuprobe.kernel_eval.evaluate import Options, evaluate
 from gpuprobe.kernel_eval.fence import standing
 from gpuprobe.kernel_eval.findings import Verdict
@@ -78,7 +79,7 @@ def test_a_candidate_cannot_open_memory_or_output_of_the_judge_even_as_root() ->
 def test_a_change_of_priority_or_cpus_shows() -> None:
     with subprocess.Popen(["sleep", "20"]) as process:
         before = standing([process.pid])
-        os.setpriority(os.PRIO_PROCESS, process.pid, 5)
+        os.setpriority(os.PRIO_PROCESS, process.pid, 7 if before[0].nice != 7 else 8)
         assert standing([process.pid]) != before
         process.kill()
 
@@ -126,6 +127,7 @@ def test_what_watching_costs_is_what_it_costs_the_reference_in_the_same_round() 
         slow: dict[int, float] = {}
         made = Bench.__new__(Bench)
         made._empties, made._random, made.task = {}, random.Random(2), SimpleNamespace(cold_slots=4)
+        made.found = Correctness()
         made.window = window  # type: ignore[method-assign]
         return made
 

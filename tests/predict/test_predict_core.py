@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gpuprobe import device
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.ops.gemm import DTYPES
 from gpuprobe.predict.arithmetic import ARRAY, SCALAR
 from gpuprobe.predict.core import BOUNDS, Problem, bound, core, rates
 from gpuprobe.predict.features import NAMES, features
@@ -17,7 +18,7 @@ from gpuprobe.predict.power import sustained
 
 from .synthetic import MACHINE
 
-RATES = rates(MACHINE, 2)
+RATES = rates(MACHINE, DTYPES["bf16"])
 SIZES = st.integers(1, 2**20)
 
 
@@ -62,12 +63,12 @@ def test_a_wave_more_costs_a_wave_more():
 
 def test_the_power_cap_slows_what_the_matrix_units_bound_by_what_an_h100_shows():
     large = problem(8192, 8192, 8192)
-    state = sustained(large, core(large, RATES, SCALAR), 1386e-6, MACHINE)
+    state = sustained(large, core(large, RATES, SCALAR), 1386e-6, 132.0, MACHINE)
     assert state.power_w == 700
     assert state.time_s == pytest.approx(1605e-6, rel=0.1)
     assert state.sm_clock_hz < MACHINE.clock_hz
     small = problem(1, 4096, 4096)
-    assert sustained(small, core(small, RATES, SCALAR), 14e-6, MACHINE).time_s == pytest.approx(14e-6)
+    assert sustained(small, core(small, RATES, SCALAR), 14e-6, 132.0, MACHINE).time_s == pytest.approx(14e-6)
 
 
 def test_every_device_of_the_catalogue_has_a_machine_or_says_what_is_missing():

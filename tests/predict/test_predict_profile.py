@@ -8,6 +8,7 @@ import pytest
 from recording import h100
 
 from gpuprobe import profile_files
+from gpuprobe.ops.gemm import DTYPES
 from gpuprobe.predict.arithmetic import SCALAR
 from gpuprobe.predict.core import Problem, core, rates
 from gpuprobe.predict.machine import machine, with_profile
@@ -47,7 +48,7 @@ def test_what_the_profile_lacks_stays() -> None:
 def test_a_gemm_draws_what_its_operations_bytes_and_the_rest_cost() -> None:
     made = with_profile(machine(h100(), "fp16"), PROFILE, "fp16")
     problem = Problem(1024.0, 1024.0, 64.0, 2.0, 2.0, 0.0)
-    parts = core(problem, rates(made, 2.0), SCALAR)
+    parts = core(problem, rates(made, DTYPES["bf16"]), SCALAR)
     moved = (1024 * 64 * 2) * 2.0 + 1024 * 1024 * 2.0
     wanted = 140.0 + (1e-12 * 2 * 1024 * 1024 * 64 + 128e-12 * moved) / parts.time_s
     assert core_power_w(problem, parts, made, SCALAR) == pytest.approx(min(wanted, made.tdp_w))

@@ -29,6 +29,18 @@ def main(what, launches):
             cuda.fake_profiler(begins)
             time.sleep(0.01)
         return 5
+    if what == "settle":  # launches before any window, in one, and long after it: twice, the second time settled
+        cuda.fake_run(launches)
+        time.sleep(0.1)
+        cuda.fake_profiler(1)
+        cuda.fake_run(launches)
+        cuda.fake_profiler(0)
+        for _ in range(3):
+            time.sleep(0.5)
+            cuda.fake_run(launches)
+            cuda.fake_profiler(1)
+            cuda.fake_profiler(0)
+        return 5
     if what == "graph":
         cuda.fake_graph()
         return 5

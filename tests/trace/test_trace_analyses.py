@@ -264,9 +264,9 @@ def test_events_that_end_before_they_begin_are_told(tmp_path: Path) -> None:
     assert any("1 GPU events end before they begin" in line for line in document["warnings"])
 
 
-def stepped(scale: float) -> list[Event]:
+def stepped(scale: float, steps: int = 8) -> list[Event]:
     events = []
-    for step in range(8):
+    for step in range(steps):
         at = 1000 * step
         events += [
             host(f"ProfilerStep#{step}", at, 900, "user_annotation"),
@@ -284,3 +284,15 @@ def test_diff_with_significance(tmp_path: Path) -> None:
     assert (rows["gemm"]["verdict"], rows["new"]["verdict"]) == ("slower", "only_b")
     assert diff(base, base)["kernels"][0]["verdict"] == "same"
     assert diff(base, trace_of(tmp_path, [kernel("gemm", 0, 1)]))["kernels"][0]["verdict"] == "untested"
+
+
+def test_diff_of_different_numbers_of_steps_compares_a_step(tmp_path: Path) -> None:
+    """Half the steps of 1.5 times the length: the sum falls, the step is slower."""
+    (row,) = diff(trace_of(tmp_path, stepped(1)), trace_of(tmp_path, stepped(1.5, 4)))["kernels"]
+    assert row["ratio"] < 0.8
+    assert row["per_step_ratio"] == pytest.approx(1.5, rel=0.02)
+    low, high = row["per_step_interval"]
+    assert 1.4 < low < row["per_step_ratio"] < high < 1.6
+    assert row["verdict"] == "slower"
+    (untested,) = diff(trace_of(tmp_path, stepped(1, 2)), trace_of(tmp_path, stepped(1.5, 2)))["kernels"]
+    assert (untested["verdict"], untested["per_step_ratio"]) == ("untested", None)

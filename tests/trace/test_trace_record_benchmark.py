@@ -7,57 +7,83 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-LAUNCHES, TURNS = 300, 3
+ROUNDS, PAIRS, LAUNCHES = 3, 2, 500
 
 
-def measured(tmp_path, *ways, **variables):
+def measured(tmp_path, program, *ways, **variables):
     output = tmp_path / "costs.json"
-    options = ["--programs", "fake", "--turns", str(TURNS), "--launches", str(LAUNCHES), "--output", str(output)]
+    options = ["--programs", program, "--rounds", str(ROUNDS), "--pairs", str(PAIRS), "--output", str(output)]
     for way in ways:
         options += ["--ways", way]
     environ = {**os.environ, "PYTHONPATH": str(BENCHMARKS.parent), **variables}
     command = [sys.executable, str(BENCHMARKS / "trace_record.py"), *options]
     subprocess.run(command, env=environ, check=True, capture_output=True, timeout=120)
-    return {row["way"]: row for row in json.loads(output.read_text())["fake"]}
+    return {row["way"]: row for row in json.loads(output.read_text())[program]}
 
 
-def test_each_way_is_timed_in_both_states_and_records_what_it_is_to(fake_cupti, tmp_path):
-    rows = measured(tmp_path, "bare", "recorded", "kernels alone", "recorded, always on", "after --seconds")
-    assert {way: {state: len(times) for state, times in row["times_s"].items()} for way, row in rows.items()} == {
-        "bare": {"off": TURNS, "on": TURNS},
-        "recorded": {"off": TURNS, "on": TURNS},
-        "kernels alone": {"off": TURNS, "on": TURNS},
-        "recorded, always on": {"off": 0, "on": TURNS},
-        "after --seconds": {"off": 0, "on": TURNS},
-    }
-    runs = TURNS + 2  # two more of each state before the first turn
-    assert rows["recorded"]["records"] >= 2 * runs * LAUNCHES
-    assert rows["recorded"]["records"] > 1.9 * rows["kernels alone"]["records"]
-    assert rows["recorded, always on"]["records"] >= 2 * (TURNS + 4) * LAUNCHES
-    assert rows["after --seconds"]["records"] < rows["recorded"]["records"]
-    assert "over_pause" in rows["recorded"]
-    assert "over_bare" in rows["recorded, always on"]
+def test_each_way_is_timed_in_pairs_and_records_what_it_is_to(fake_cupti, tmp_path):
+    rows = measured(tmp_path, "fake", "bare", "recorded", "kernels alone", "all of these")
     assert {row["problem"] for row in rows.values()} == {""}
+    for row in rows.values():
+        assert [turn["round"] for turn in row["turns"]] == list(range(ROUNDS))
+        assert row["pairs"] == ROUNDS * PAIRS == sum(len(turn["pairs_s"]) for turn in row["turns"])
+        low, high = row["over_pause"][1:]
+        assert low <= row["over_pause"][0] <= high
+    runs = (ROUNDS * PAIRS + 2) * (LAUNCHES + 10)  # two pairs before the first turn
+    assert rows["recorded"]["kernels"] == rows["kernels alone"]["kernels"] == rows["all of these"]["kernels"] == runs
+    assert rows["kernels alone"]["calls"] == 0
+    for way in ("recorded", "all of these"):  # calls outside of windows are recorded until their function is known
+        assert runs <= rows[way]["calls"] <= runs + 2 * (LAUNCHES + 10)
+    assert "kernels" not in rows["bare"]
+
+
+def test_whole_programs_are_compared_with_the_bare_ones_of_their_round(fake_cupti, tmp_path):
+    rows = measured(tmp_path, "fakeloop", "bare", "bare again", "recorded")
+    assert rows["recorded"]["kernels"] == (ROUNDS + 2) * (LAUNCHES + 10)
+    pieces = {way: [turn["pairs_s"][0][1] for turn in row["turns"]] for way, row in rows.items()}
+    bare = [sum(both) / 2 for both in zip(pieces["bare"], pieces["bare again"], strict=True)]
+    ratios = sorted(time / other for time, other in zip(pieces["recorded"], bare, strict=True))
+    assert abs(rows["recorded"]["over_bare"][0] - (ratios[1] - 1)) < 1e-9
+    assert "over_pause" not in rows["recorded"]
 
 
 def test_a_process_that_dies_is_left_out_and_told(fake_cupti, tmp_path):
-    rows = measured(tmp_path, "bare", "recorded", GPUPROBE_CUPTI="/nonexistent/libcupti.so")
+    rows = measured(tmp_path, "fake", "bare", "recorded", GPUPROBE_CUPTI="/nonexistent/libcupti.so")
     assert all("ended in its start" in row["problem"] for row in rows.values())
     assert all("OSError" in row["problem"] for row in rows.values())
 
 
-def test_durations_of_ncu_are_read_in_any_unit():
-    program = """
-import json, sys, trace_durations as t
-lines = ['==PROF== Connected', '"ID","Kernel Name","gpu__time_duration.sum"', '"","","us"', '"0","k","1,234.5"']
-recorded = [[("k", 1_000_000)], [("k", 1_234_500)], [("k", 2_000_000)], [("k", 1), ("lost", 1)]]
-measured, problem = t.read_ncu(lines)
-print(json.dumps([t.compare(recorded, recorded, measured), problem, t.read_ncu(["==ERROR== ERR_NVGPUCTRPERM"])]))
-"""
+def asked(program):
+    """What a program that imports trace_durations as t prints, from JSON."""
     environ = {**os.environ, "PYTHONPATH": f"{BENCHMARKS}:{BENCHMARKS.parent}"}
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", f"import json, trace_durations as t\n{program}"]
     done = subprocess.run(command, env=environ, check=True, capture_output=True, text=True)
-    compared, problem, refused = json.loads(done.stdout)
-    assert compared == {"k": {"recorder": 1_234_500, "torch.profiler": 1_234_500, "ncu": 1_234_500}}
-    assert problem == ""
-    assert refused == [[], "==ERROR== ERR_NVGPUCTRPERM"]
+    return json.loads(done.stdout)
+
+
+def test_durations_of_ncu_are_read_in_any_unit():
+    head = ["==PROF== Connected", '"ID","Kernel Name","gpu__time_duration.sum","gpc__cycles_elapsed.avg.per_second"']
+    rows = ['"","","us","Ghz"', '"0","k","1,234.5","1.98"']
+    lines = [*head, *rows]
+    assert asked(f"print(json.dumps(t.read_ncu({lines})))") == [[["k", 1_234_500, 1.98e9]], ""]
+    lines = ['"Kernel Name","gpu__time_duration.sum"', '"","ns"', '"range","4,336"']
+    assert asked(f"print(json.dumps(t.read_ncu({lines})))") == [[["range", 4336, None]], ""]
+    refused = "==ERROR== ERR_NVGPUCTRPERM"
+    assert asked(f"print(json.dumps(t.read_ncu(['{refused}'])))") == [[], refused]
+
+
+def test_ncu_is_compared_with_kernels_alone_and_its_ranges_lose_their_constant():
+    rows, ranges = asked(
+        """
+turn = [("k", 1000)] * t.REPEATS + [("k", 2000)] * t.REPEATS
+slow = [("k", 3000)] * len(turn)
+measured = [("k", 5000, 1.9e9)] * len(turn)
+ranged = [("range", 7000 + 900 * count, None) for count in t.RANGES]
+print(json.dumps([t.compare([turn, slow, turn, turn[:3]], [turn], measured), t.of_ranges(ranged * 2)]))
+"""
+    )
+    assert ranges == [900, 900]
+    row, alone = rows
+    assert (row["style"], row["recorder"], row["torch.profiler"]) == ("in a row", 1000, 1000)
+    assert (alone["style"], alone["recorder"], alone["ncu"], alone["ncu_hz"]) == ("alone", 2000, 5000, 1.9e9)
+    assert "ncu" not in row

@@ -89,8 +89,50 @@ def test_windows_of_the_profiler_api_are_all_that_is_recorded(run):
     assert told["count"] == 2
     assert 2e7 < told["recorded_ns"] < told["span_ns"]
     assert "estimates" not in told
-    assert trace.gpu.start.max() <= told["recorded_ns"] + 10_000
+    assert trace.gpu.start.max() <= told["begin_ns"][0] + told["recorded_ns"] + 20_000
     assert "2 windows hold" in trace.warnings[0]
+
+
+def test_calls_between_windows_are_left_out_and_soon_not_recorded(run, monkeypatch):
+    monkeypatch.setenv("FAKE_NO_NVTX", "1")
+    (trace,) = run("settle", 10, capture="profiler-api").traces
+    assert kernels(trace) == len(trace.calls.start) == 10
+    device, before, window, after = 5, 10, 10 + 10, 10
+    assert trace.meta["recorder"]["records"] == device + before + window + after
+
+
+def test_one_window_holds_no_call_of_before_or_after(run):
+    (trace,) = run("wait", 25, seconds=0.25).traces
+    assert kernels(trace) == len(trace.calls.start) == 25
+
+
+def test_windows_without_calls_are_told(run, monkeypatch):
+    monkeypatch.setenv("FAKE_NO_FUNCTIONS", "1")
+    (trace,) = run("profiler", 10, capture="profiler-api").traces
+    assert (kernels(trace), len(trace.calls.start)) == (20, 0)
+    assert any("recorded no call in the windows" in warning for warning in trace.warnings)
+    (trace,) = run("profiler", 10, capture="profiler-api", calls="none").traces
+    assert not any("recorded no call" in warning for warning in trace.warnings)
+
+
+def test_what_windows_take_is_told(run):
+    cost = run("profiler", 10, capture="profiler-api").traces[0].meta["recorder"]
+    assert cost["window_switches"] == 4
+    assert 0 < cost["window_seconds"] < 1
+
+
+def test_a_lighter_recorder_records_the_same(run, monkeypatch):
+    before = run("plain", 2000).traces[0]
+    for name, value in {"THREAD_IDS": "pthread", "CLOCK": "tsc", "ZEROED": "0", "BUFFER_BYTES": "65536"}.items():
+        monkeypatch.setenv(f"GPUPROBE_{name}", value)
+    trace = run("plain", 2000).traces[0]
+    assert kernels(trace) == len(trace.calls.start) == 2000
+    assert trace.gpu.dur.tolist() == before.gpu.dur.tolist()
+    assert trace.meta["recorder"]["records"] == before.meta["recorder"]["records"]
+    assert {before.lanes[lane][1] for lane in before.calls.lane} == {77}
+    assert [lane[0] == lane[1] for lane in {trace.lanes[lane] for lane in trace.calls.lane}] == [True]
+    assert abs(trace.meta["clock"]["records_minus_realtime_ns"]) < 1_000_000
+    assert not any("CUPTI refused" in warning for warning in trace.warnings)
 
 
 def test_a_program_that_never_starts_the_profiler_is_told(run):
@@ -119,6 +161,7 @@ def test_calls_can_be_left_out(run):
 def test_graphs_are_nodes_or_whole(run):
     (nodes,) = run("graph", 0).traces
     assert nodes.gpu.node.tolist() == [1, 2]
+    assert any("2 kernels ran in CUDA graphs" in warning for warning in nodes.warnings)
     (whole,) = run("graph", 0, graphs="whole").traces
     assert [whole.texts[name] for name in whole.gpu.name] == ["CUDA graph"]
     assert (whole.gpu.dur.tolist(), whole.gpu.graph.tolist(), whole.gpu.node.tolist()) == ([5000], [3], [0])

@@ -112,7 +112,7 @@ def test_ranges_give_way_to_the_programs_own_profiler(run_python, capfd):
 
 def test_an_unwritable_profile_does_not_fail_the_program(run_python, monkeypatch):
     monkeypatch.setenv("FAKE_BUSY", "1")
-    recording = run_python("import os, torch; torch.init(); os.environ['GPUPROBE_SPOOL'] = '/nonexistent'")
+    recording = run_python("import os, torch; torch.init(); os.environ['GPUPROBE_SPOOL'] = '/proc/nonexistent'")
     assert recording.status == 1
     assert "nothing was recorded" in recording.notes[-1]
 

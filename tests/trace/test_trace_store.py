@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from hypothesis import strategies as st
 from synthetic_traces import Event, call, event_lists, kernel, trace_of
 
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.trace.analyze import analyze
+from gpuprobe.trace.chrome import write_chrome
 from gpuprobe.trace.columns import decode_column, encode_column, encode_data_column
+from gpuprobe.trace.meta import TYPES, checked
 from gpuprobe.trace.model import TABLES, Trace, columns_of, make
+from gpuprobe.trace.ranks import summarise
 from gpuprobe.trace.store import MAGIC, encode_trace, read_gptrace, write_trace
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -157,3 +162,28 @@ def test_a_later_schema_is_named(tmp_path: Path) -> None:
 def test_columns_must_agree_in_length() -> None:
     with pytest.raises(ValueError, match="differ"):
         make(TABLES["samples"], {"start": [1, 2], "value": [1.0]})
+
+
+ODD = [None, -1, 1e308, "x", [], {}, [1, None], {"a": {}}, True, 10**30, [[]], [{}], {"name": 5}]
+
+
+@given(key=st.sampled_from(sorted(TYPES)), value=st.sampled_from(ODD))
+@IN_TMP
+def test_odd_meta_data_is_left_out_and_the_rest_analysed(tmp_path: Path, key: str, value: Any) -> None:
+    good = {"source": {"file": "a"}, "workload": {"phase": "decode", "tokens_per_step": 4}, "devices": [{"name": "b"}]}
+    trace = trace_of(tmp_path, [kernel("a", 10, 2, 1), call("cudaLaunchKernel", 1, 2, 1)])
+    path = tmp_path / "odd.gptrace"
+    write_trace(replace(trace, meta={**good, key: value}), path)
+    read = read_gptrace(path)
+    assert (key in read.meta) != any(f"'{key}' is damaged" in warning for warning in read.warnings)
+    assert analyze(read)["exact"]["gpu"]["events"] == 1
+    assert summarise(read).label
+    write_chrome(read, tmp_path / "odd.json")
+
+
+def test_good_meta_data_is_kept() -> None:
+    meta = {"base_ns": 1, "rank": 0, "run": {"command": ["a"], "wall_seconds": 2}, "anything": [None]}
+    assert checked(meta) == (meta, [])
+    kept, warnings = checked({"rank": "0", "vendor": "amd"})
+    assert kept == {"vendor": "amd"}
+    assert warnings == ["the file's 'rank' is damaged and left out: Expected `int`, got `str`"]

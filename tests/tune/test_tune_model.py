@@ -107,16 +107,6 @@ def test_the_shipped_model_ranks_what_it_was_fitted_to() -> None:
     assert found.top5 < 1.01
 
 
-def test_its_card_states_errors_of_gemms_it_had_not_seen() -> None:
-    import json
-
-    card = json.loads((resources.folder("models") / "h100-sxm" / "card.json").read_text())["kernels"]
-    assert card["model_id"] == KernelPredictor.load("h100-sxm").model.model_id
-    assert 0.88 < card["interval_coverage"] < 0.92
-    for row in card["classes"]:
-        assert row["spearman"] > 0.9 and row["top5"] < 1.02, row
-
-
 def test_an_interval_holds_its_value_and_is_wider_where_less_is_known() -> None:
     tilings = sample(40, "bf16", 0)
     known, unknown = (KernelPredictor.load(gpu).times(512, 4096, 4096, tilings) for gpu in ("h100-sxm", "l40s"))
@@ -126,7 +116,7 @@ def test_an_interval_holds_its_value_and_is_wider_where_less_is_known() -> None:
 
 
 def test_a_gpu_of_the_same_architecture_borrows_the_residual_and_says_so() -> None:
-    own, borrowed, none = (KernelPredictor.load(gpu) for gpu in ("h100-sxm", "h200-sxm", "l40s"))
+    own, borrowed, none = (KernelPredictor.load(gpu) for gpu in ("h100-sxm", "gh200", "l40s"))
     assert (own.in_domain, borrowed.in_domain, none.in_domain) == (True, False, False)
     assert borrowed.model.trained_on == "h100-sxm"
     assert none.model.model_id == "tiles-l40s-analytic"

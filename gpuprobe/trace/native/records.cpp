@@ -30,8 +30,8 @@ uint32_t thread_of(CUpti_ActivityObjectKind kind, const CUpti_ActivityObjectKind
   return kind == CUPTI_ACTIVITY_OBJECT_THREAD ? id.pt.threadId : 0;
 }
 
-spool::Call call_of(const CUpti_ActivityAPI &call, uint32_t name) {
-  return {call.start, call.end, name, call.threadId, call.correlationId, int32_t(call.returnValue)};
+spool::Call call_of(const CUpti_ActivityAPI &call, uint32_t name, uint32_t thread) {
+  return {call.start, call.end, name, thread, call.correlationId, int32_t(call.returnValue)};
 }
 
 uint64_t event_record_of(const CUpti_Activity *record) {
@@ -117,12 +117,18 @@ void Recorder::sort_record(const CUpti_Activity *record) {
     }
     case CUPTI_ACTIVITY_KIND_RUNTIME: {
       const auto &call = *reinterpret_cast<const CUpti_ActivityAPI *>(record);
-      runtime_.push_back(call_of(call, call_name(CUPTI_CB_DOMAIN_RUNTIME_API, call.cbid)));
+      note_call(0, call.cbid);
+      if (!began_) return;
+      const uint32_t name = call_name(CUPTI_CB_DOMAIN_RUNTIME_API, call.cbid);
+      runtime_.push_back(call_of(call, name, thread_id(call.threadId)));
       return;
     }
     case CUPTI_ACTIVITY_KIND_DRIVER: {
       const auto &call = *reinterpret_cast<const CUpti_ActivityAPI *>(record);
-      driver_.push_back(call_of(call, call_name(CUPTI_CB_DOMAIN_DRIVER_API, call.cbid)));
+      note_call(1, call.cbid);
+      if (!began_) return;
+      const uint32_t name = call_name(CUPTI_CB_DOMAIN_DRIVER_API, call.cbid);
+      driver_.push_back(call_of(call, name, thread_id(call.threadId)));
       return;
     }
     case CUPTI_ACTIVITY_KIND_SYNCHRONIZATION: {
@@ -139,7 +145,7 @@ void Recorder::sort_record(const CUpti_Activity *record) {
     case CUPTI_ACTIVITY_KIND_MARKER: {
       const auto &m = *reinterpret_cast<const CUpti_ActivityMarker2 *>(record);
       markers_.push_back({m.timestamp, uint32_t(m.flags), m.id, names_.id_of(m.name), names_.id_of(m.domain),
-                          thread_of(m.objectKind, m.objectId), uint32_t(m.objectKind)});
+                          thread_id(thread_of(m.objectKind, m.objectId)), uint32_t(m.objectKind)});
       return;
     }
     case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
@@ -149,8 +155,8 @@ void Recorder::sort_record(const CUpti_Activity *record) {
     }
     case CUPTI_ACTIVITY_KIND_OVERHEAD: {
       const auto &o = *reinterpret_cast<const CUpti_ActivityOverhead *>(record);
-      overheads_.push_back(
-          {o.start, o.end, uint32_t(o.overheadKind), uint32_t(o.objectKind), thread_of(o.objectKind, o.objectId), 0});
+      const uint32_t thread = thread_id(thread_of(o.objectKind, o.objectId));
+      overheads_.push_back({o.start, o.end, uint32_t(o.overheadKind), uint32_t(o.objectKind), thread, 0});
       return;
     }
     case CUPTI_ACTIVITY_KIND_DEVICE: {

@@ -85,6 +85,7 @@ void Recorder::choose() {
     chosen_calls_[0] = calls_named(CUPTI_CB_DOMAIN_RUNTIME_API, kRuntimeCalls);
     chosen_calls_[1] = calls_named(CUPTI_CB_DOMAIN_DRIVER_API, kDriverCalls);
   }
+  by_profiler_api_ = from_environment("GPUPROBE_CAPTURE") == "profiler-api";
   const uint64_t now = now_ns(CLOCK_MONOTONIC);
   const uint64_t limit_ms = number_from_environment("GPUPROBE_MILLISECONDS", 0);
   finished_ = false;
@@ -101,10 +102,13 @@ void Recorder::choose() {
 void Recorder::begin_recording() {
   Cupti &c = cupti();
   if (c.enable_all_sync_records) c.enable_all_sync_records(0);
+  if (clock_refused_) note("not_enabled", "the time stamp counter as its clock");
   enable(CUPTI_ACTIVITY_KIND_DEVICE);
   enable(CUPTI_ACTIVITY_KIND_CONTEXT);
+  for (int domain : {0, 1})
+    for (uint32_t id : chosen_calls_[domain]) switch_call(domain, id, 1);
   if (markers_wanted_ || calls_ == "all") enable(CUPTI_ACTIVITY_KIND_MARKER);
-  if (from_environment("GPUPROBE_CAPTURE") == "profiler-api") {
+  if (by_profiler_api_) {
     for (uint32_t id : {CUPTI_DRIVER_TRACE_CBID_cuProfilerStart, CUPTI_DRIVER_TRACE_CBID_cuProfilerStop})
       c.cuptiEnableCallback(1, subscriber_, CUPTI_CB_DOMAIN_DRIVER_API, id);
   } else if (!sample_on_ns_) {
@@ -112,11 +116,27 @@ void Recorder::begin_recording() {
   }
 }
 
-// GPU work is enabled last and disabled first: nothing of it lies before its window's mark.
 void Recorder::begin_window() {
   Guard guard(window_lock_);
-  Cupti &c = cupti();
   if (finished_ || recording_.exchange(true)) return;
+  const uint64_t begin = now_ns(CLOCK_MONOTONIC);
+  begin_now();
+  switch_ns_ += now_ns(CLOCK_MONOTONIC) - begin;
+  ++switches_;
+}
+
+void Recorder::end_window() {
+  Guard guard(window_lock_);
+  if (!recording_.exchange(false)) return;
+  const uint64_t begin = now_ns(CLOCK_MONOTONIC);
+  end_now();
+  switch_ns_ += now_ns(CLOCK_MONOTONIC) - begin;
+  ++switches_;
+}
+
+// GPU work is enabled last and disabled first: nothing of it lies before its window's mark.
+void Recorder::begin_now() {
+  Cupti &c = cupti();
   if (records_syncs_)
     for (CUpti_ActivityKind kind : kSyncKinds) enable(kind);
   if (calls_ == "all") {
@@ -124,22 +144,21 @@ void Recorder::begin_window() {
     c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME);
     c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_DRIVER);
   }
-  switch_calls(1);
+  resume_calls();
   const uint64_t begin = timestamp();
   if (whole_graphs_) enable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
   for (CUpti_ActivityKind kind : kKinds) enable(kind);
   write_mark(begin, true);
+  began_ = true;
 }
 
 // The program goes on without CUPTI's cost.
-void Recorder::end_window() {
-  Guard guard(window_lock_);
+void Recorder::end_now() {
   Cupti &c = cupti();
-  if (!recording_.exchange(false)) return;
   write_mark(timestamp(), false);
   for (CUpti_ActivityKind kind : kKinds) c.cuptiActivityDisable(kind);
   if (whole_graphs_) c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
-  switch_calls(0);
+  quiet_calls();
   if (records_syncs_)
     for (CUpti_ActivityKind kind : kSyncKinds) c.cuptiActivityDisable(kind);
   if (calls_ == "all") {
@@ -160,9 +179,48 @@ void Recorder::want_markers() {
   if (started_ && !finished_) cupti().cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MARKER);
 }
 
-void Recorder::switch_calls(uint8_t on) {
-  for (uint32_t id : chosen_calls_[0]) cupti().enable_runtime_api(id, on);
-  for (uint32_t id : chosen_calls_[1]) cupti().enable_driver_api(id, on);
+void Recorder::switch_call(int domain, uint32_t id, uint8_t on) {
+  domain == 0 ? cupti().enable_runtime_api(id, on) : cupti().enable_driver_api(id, on);
+}
+
+// A context that was made while no function was switched on records none of those switched on later (CUPTI 13.0), and
+// hundreds are chosen. So all are on from the start, and between windows those go off that the program is known to
+// call: a handful. What the others record outside of windows is dropped afterwards.
+void Recorder::resume_calls() {
+  for (int domain : {0, 1}) {
+    for (uint32_t id : quiet_calls_[domain]) switch_call(domain, id, 1);
+    quiet_calls_[domain].clear();
+  }
+}
+
+void Recorder::quiet_calls() {
+  for (int domain : {0, 1}) {
+    std::vector<bool> called;
+    {
+      Guard guard(lock);
+      called = called_[domain];
+    }
+    std::vector<uint32_t> &quiet = quiet_calls_[domain];
+    for (uint32_t id : chosen_calls_[domain])
+      if (id < called.size() && called[id] && std::find(quiet.begin(), quiet.end(), id) == quiet.end()) {
+        switch_call(domain, id, 0);
+        quiet.push_back(id);
+      }
+  }
+}
+
+// Outside of windows functions turn up that the program was not known to call. Not where windows begin in CUPTI's own
+// callbacks: such a one could wait for the lock that this thread holds while it waits for CUPTI.
+void Recorder::settle() {
+  if (by_profiler_api_) return;
+  Guard guard(window_lock_);
+  if (!recording_) quiet_calls();
+}
+
+void Recorder::note_call(int domain, uint32_t id) {
+  std::vector<bool> &called = called_[domain];
+  if (id >= called.size()) called.resize(id + 1, false);
+  called[id] = true;
 }
 
 void Recorder::write_mark(uint64_t time, bool begins) {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gpuprobe.trace.build import Builder
 from gpuprobe.trace.model import I64, CallKind, GpuKind, RangeKind, Trace
 from gpuprobe.trace.record.devices import DeviceLabels
-from gpuprobe.trace.record.observed import cut_out, windows_of
+from gpuprobe.trace.record.observed import cut_out, in_windows, windows_of
 from gpuprobe.trace.record.power import QUANTITIES, PowerLog
 from gpuprobe.trace.record.spool import Records, Spool
 from gpuprobe.trace.record.summary import Loss, describe
@@ -23,6 +23,8 @@ _NO_STREAM = 0xFFFFFFFF
 _NO_EVENT = 2**64 - 1
 _INSTANT, _START, _END = 1, 2, 4
 _PROCESS_SHIFT = 40
+_LATEST = 2**62
+"""ns: a later time (146 years after the clock's zero) is a damaged file's."""
 
 
 def decode(spools: Sequence[Spool], power: Sequence[PowerLog] = ()) -> Trace:
@@ -53,7 +55,8 @@ def _earliest(spools: Sequence[Spool]) -> int:
         (spool[name], "start") for spool in spools for name in ("kernels", "memory", "runtime", "driver", "syncs")
     ]
     tables += [(spool["markers"], "time") for spool in spools]
-    first = [times.min() for table, column in tables if len(times := table[column][table[column] > 0])]
+    columns = [table[column] for table, column in tables]
+    first = [times.min() for column in columns if len(times := column[(column > 0) & (column < _LATEST)])]
     return int(min(first, default=0))
 
 
@@ -73,8 +76,8 @@ class _Process:
         memory, bad_memory = _timed(spool["memory"])
         self._kernels(kernels)
         self._memory(memory)
-        self._calls(spool["runtime"], CallKind.RUNTIME)
-        self._calls(spool["driver"], CallKind.DRIVER)
+        self._calls(_timed(in_windows(spool, spool["runtime"]))[0], CallKind.RUNTIME)
+        self._calls(_timed(in_windows(spool, spool["driver"]))[0], CallKind.DRIVER)
         self._syncs(_timed(spool["syncs"])[0])
         self._overheads(_timed(spool["overheads"])[0])
         return Loss(bad_kernels + bad_memory, self._markers())
@@ -143,6 +146,7 @@ class _Process:
     def _markers(self) -> int:
         """Ranges of start and end markers, points of instant ones; the number of ranges that lack their other half."""
         markers = self._spool["markers"]
+        markers = markers[markers["time"] < _LATEST]
         starts, ends = markers[markers["flags"] & _START != 0], markers[markers["flags"] & _END != 0]
         end_of = _Lookup(ends["id"], np.arange(len(ends)), missing=-1).of(starts["id"])
         whole = end_of >= 0
@@ -235,7 +239,7 @@ def _device_of_context(spool: Spool) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _timed(rows: Records) -> tuple[Records, int]:
     """The rows whose times are known, and how many are not: work that had not ended at the last flush."""
-    good = (rows["start"] > 0) & (rows["end"] >= rows["start"])
+    good = (rows["start"] > 0) & (rows["end"] >= rows["start"]) & (rows["end"] < _LATEST)
     return rows[good], int((~good).sum())
 
 

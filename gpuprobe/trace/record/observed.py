@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gpuprobe.stats import student_quantile
 from gpuprobe.trace.model import I64, GpuKind, SampleTable, Trace, make, take
-from gpuprobe.trace.record.spool import Spool
+from gpuprobe.trace.record.spool import Records, Spool
 
 FEWEST_WINDOWS = 5
 """Estimates of the whole run need so many windows."""
@@ -74,6 +74,21 @@ def windows_of(spools: Sequence[Spool], base: int) -> Windows | None:
     sampled = any(spool.info.get("windows") == "sample" for spool in spools)
     begin, end = begin[first], end[np.append(first[1:], True)]
     return Windows(begin, end, max(span, int((end - begin).sum())), sampled)
+
+
+def in_windows(spool: Spool, calls: Records) -> Records:
+    """The calls that ran in a window: of functions not known to be called the recorder takes calls outside too."""
+    marks = spool["marks"]
+    if not len(marks):
+        return calls
+    begin = np.sort(marks["time"][marks["begins"] == 1])
+    end = np.append(
+        np.sort(marks["time"][marks["begins"] == 0]), np.full(len(begin), np.iinfo(np.uint64).max, np.uint64)
+    )
+    if not len(begin):
+        return calls[:0]
+    window = np.searchsorted(begin, calls["end"], side="right") - 1
+    return calls[(window >= 0) & (calls["start"] <= end[np.maximum(window, 0)])]
 
 
 def _pairs(spool: Spool) -> list[tuple[int, int]]:

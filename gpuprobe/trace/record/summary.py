@@ -75,7 +75,17 @@ def _cost(spools: Sequence[Spool], losses: Sequence[Loss]) -> dict[str, Any]:
         "graphs": sorted({spool.info.get("graphs", "") for spool in spools} - {""}),
         "cupti": sorted({spool.info.get("cupti_version", "") for spool in spools} - {""}),
         "flushed_at_exit": all(spool.closed for spool in spools),
+        **_switches(spools),
     }
+
+
+def _switches(spools: Sequence[Spool]) -> dict[str, Any]:
+    """How often windows began and ended, and the seconds that took; nothing where no process lived to say so."""
+    told = [spool.info["window_switches"].split() for spool in spools if "window_switches" in spool.info]
+    pairs = [(int(count), int(ns)) for count, ns in told]
+    if not pairs:
+        return {}
+    return {"window_switches": sum(count for count, _ in pairs), "window_seconds": sum(ns for _, ns in pairs) / 1e9}
 
 
 def _clock(spools: Sequence[Spool]) -> dict[str, Any]:
@@ -103,6 +113,8 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
             )
         if spool.info.get("windows") == "profiler-api" and not len(spool["marks"]):
             found.append(f"{who} never called cudaProfilerStart: nothing of it was recorded")
+        if _calls_are_missing(spool):
+            found.append(f"{who}: CUPTI recorded no call in the windows: launch delays and queueing are unknown")
         if dropped := spool.stat("dropped"):
             found.append(f"{who}: CUPTI dropped {dropped} records for lack of buffers")
         if lost := spool.stat("lost_buffers"):
@@ -113,9 +125,21 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
             found.append(f"{who}: {loss.halves} NVTX ranges lack their begin or end and are left out")
         if spool.info.get("graphs") == "whole" and (spool["kernels"]["graph"] > 0).any():
             found.append(f"{who}: CUDA graphs were recorded whole, without the kernels in them")
+        graphs = int((spool["kernels"]["graph"] > 0).sum())
+        if spool.info.get("graphs") == "nodes" and graphs > len(spool["kernels"]) / 2:
+            found.append(
+                f"{who}: {graphs} kernels ran in CUDA graphs, which recording slows by about 0.5 us for each kernel:"
+                " --graphs whole leaves graphs as they are"
+            )
         if missing := spool.info.get("not_enabled"):
             found.append(f"{who}: CUPTI refused {missing}")
     return found
+
+
+def _calls_are_missing(spool: Spool) -> bool:
+    """Whether windows hold GPU work that no call launched, though calls were asked for."""
+    asked = spool.info.get("calls", "none") != "none" and len(spool["marks"]) > 0
+    return asked and len(spool["kernels"]) > 0 and not len(spool["runtime"]) and not len(spool["driver"])
 
 
 def _sum(spools: Sequence[Spool], name: str) -> int:

@@ -4,11 +4,13 @@
 #include <cupti_callbacks.h>
 #include <cupti_driver_cbid.h>
 #include <cupti_version.h>
+#include <pthread.h>
 #include <time.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <set>
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
@@ -17,15 +19,20 @@ namespace {
 std::mutex mutex;
 CUpti_BuffersCallbackRequestFunc request;
 CUpti_BuffersCallbackCompleteFunc complete;
-bool enabled[128], launch_call_enabled, callbacks_enabled;
+bool enabled[128], callbacks_enabled;
+std::set<uint32_t> functions;  // of the runtime, switched on one by one
+bool context_made, functions_work;  // as in CUPTI 13.0: where none was on when the context was made, none ever works
 CUpti_CallbackFunc callback;
+CUpti_TimestampCallbackFunc own_clock;
+bool system_threads, zeroed;
 uint8_t *buffer;
 size_t capacity, used;
 uint32_t correlation;
 
 template <typename Record>
 Record *append(CUpti_ActivityKind kind) {
-  if (!request || !(enabled[kind] || (kind == CUPTI_ACTIVITY_KIND_RUNTIME && launch_call_enabled))) return nullptr;
+  const bool as_function = kind == CUPTI_ACTIVITY_KIND_RUNTIME && functions_work && functions.count(1);
+  if (!request || !(enabled[kind] || as_function)) return nullptr;
   if (buffer && used + sizeof(Record) > capacity) {
     complete(nullptr, 0, buffer, capacity, used);
     buffer = nullptr;
@@ -35,6 +42,7 @@ Record *append(CUpti_ActivityKind kind) {
     request(&buffer, &capacity, &most);
     used = 0;
     if (!buffer) return nullptr;
+    if (!zeroed) memset(buffer, 0, capacity);
   }
   Record *record = reinterpret_cast<Record *>(buffer + used);
   used += sizeof(Record);
@@ -62,6 +70,7 @@ size_t size_of(CUpti_ActivityKind kind) {
 }
 
 uint64_t now() {
+  if (own_clock) return own_clock();
   timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
   return uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
@@ -108,15 +117,23 @@ EXPORTED CUptiResult cuptiEnableCallback(uint32_t on, CUpti_SubscriberHandle, CU
   return callbacks_enabled = on, CUPTI_SUCCESS;
 }
 EXPORTED CUptiResult cuptiUnsubscribe(CUpti_SubscriberHandle) { return CUPTI_SUCCESS; }
-EXPORTED CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType type) {
+  return system_threads = type == CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM, CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiActivityRegisterTimestampCallback(CUpti_TimestampCallbackFunc function) {
+  return own_clock = function, CUPTI_SUCCESS;
+}
 EXPORTED CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) { return enabled[kind] = true, CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) { return enabled[kind] = false, CUPTI_SUCCESS; }
 EXPORTED CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId id, uint8_t on) {
-  if (id == 1) launch_call_enabled = on;
+  on ? void(functions.insert(id)) : void(functions.erase(id));
   return CUPTI_SUCCESS;
 }
 EXPORTED CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId, uint8_t) { return CUPTI_SUCCESS; }
-EXPORTED CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute, size_t *, void *) { return CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute attribute, size_t *, void *) {
+  if (attribute == CUPTI_ACTIVITY_ATTR_ZEROED_OUT_ACTIVITY_BUFFER) zeroed = true;
+  return CUPTI_SUCCESS;
+}
 EXPORTED CUptiResult cuptiActivityGetNumDroppedRecords(CUcontext, uint32_t, size_t *dropped) {
   return *dropped = 0, CUPTI_SUCCESS;
 }
@@ -146,6 +163,8 @@ EXPORTED int InitializeInjectionNvtx2(const void *(*)(uint32_t)) { return 1; }
 // A device, then `launches` times a launch call and its kernel, all inside one range "step".
 EXPORTED void fake_run(int launches) {
   std::lock_guard<std::mutex> guard(mutex);
+  if (!context_made) functions_work = !functions.empty() && !getenv("FAKE_NO_FUNCTIONS");
+  context_made = true;
   if (auto *d = append<CUpti_ActivityDevice4>(CUPTI_ACTIVITY_KIND_DEVICE)) {
     d->id = 0;
     d->name = "Fake GPU";
@@ -161,7 +180,7 @@ EXPORTED void fake_run(int launches) {
       call->cbid = 1;
       call->start = start;
       call->end = start + 2000;
-      call->threadId = 77;
+      call->threadId = system_threads ? 77 : uint32_t(uintptr_t(pthread_self()));
       call->correlationId = correlation;
     }
     auto *k = append<CUpti_ActivityKernel9>(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
