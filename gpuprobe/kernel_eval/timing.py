@@ -42,6 +42,9 @@ HINT: Final = 0.8
 """Share of the hard way's time that the easy way must stay below in a few rounds for more of them to be taken."""
 GAP_WINDOWS: Final = 2.0
 """Windows' worth of time that inputs lie there before the clock starts, where working ahead is looked for."""
+WATCH_DOUBT: Final = {"stream": 0.1, "host": 0.5}
+"""Share by which watching may cost the candidate's process more than the reference's, by who waits at the gate: the
+device runs the same kernels for either, a host gives one process a slower core than another."""
 SUM_SHARE: Final = 4.0
 """Times a witness's bound that a signed sum of all elements may be off: errors of elements add up as their roots."""
 
@@ -119,18 +122,22 @@ class Bench:
         self._random = random.Random(secrets.randbits(64))
         self.clocks = (session.clock_reference, session.clock_candidate)
 
-    def window(self, side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL) -> float:
+    def window(
+        self, side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL, control: bool = False
+    ) -> float:
         """Seconds of one batch of a side (``empty``, ``reference``, ``candidate``), witnesses checked.
 
-        The candidate stands still while another side is timed: nothing of it can slow the reference.
+        The candidate stands still while another side is timed: nothing of it can slow the reference. A ``control`` is
+        prepared as a batch of the candidate is, so that it finds caches and cores as that does.
         """
         session = self.session
         size = session.sums_bytes(len(order)) if how.whole else session.witness_bytes(len(order))
         if side != "candidate":
             options = {"call": side == "reference", "flush": flush, "whole": how.whole}
+            prepare = (lambda: self._prepare(order, how)) if control else (lambda: self._tables(order))
             with session.candidate.paused():
                 try:
-                    return session.clock_reference.batch(order, gate, lambda: self._tables(order), size, **options)[0]
+                    return session.clock_reference.batch(order, gate, prepare, size, **options)[0]
                 except Fault as fault:
                     raise task_error("a timed batch", fault) from fault
         told: dict[str, Any] = {}
@@ -314,14 +321,20 @@ class Bench:
         """A window of each kind, in random order.
 
         Where they watch the outputs differently (``controlled``), what that costs is taken off: what the reference
-        takes longer in the same round, since it moves with whatever else the machine does.
+        takes longer in the same round, since it moves with whatever else the machine does, and ``WATCH_DOUBT`` of it.
         """
         asked = [(side, kind) for side in ("candidate", "reference")[: 1 + controlled] for kind in range(len(kinds))]
         self._random.shuffle(asked)
-        taken = {(side, kind): self.window(side, kinds[kind][1], gate, how=kinds[kind][0]) for side, kind in asked}
+        taken = {
+            (side, kind): self.window(
+                side, kinds[kind][1], gate, how=kinds[kind][0], control=side == "reference" and controlled
+            )
+            for side, kind in asked
+        }
+        watching = taken["reference", 1] - taken["reference", 0] if controlled else 0.0
         return [
-            taken["candidate", kind] - (taken["reference", kind] - taken["reference", 0] if controlled else 0.0)
-            for kind in range(len(kinds))
+            taken["candidate", 0],
+            taken["candidate", 1] - watching * (1 + WATCH_DOUBT[gate] if watching > 0 else 1),
         ]
 
     def _empty(self, order: list[int], gate: str) -> float:

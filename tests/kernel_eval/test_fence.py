@@ -114,14 +114,15 @@ def test_what_is_raised_in_a_timed_batch_is_an_error_at_once_and_no_hang(tmp_pat
 def test_what_watching_costs_is_what_it_costs_the_reference_in_the_same_round() -> None:
     """A busy machine slows the watching of outputs alike on both sides; skipped work is the candidate's alone."""
 
-    def bench(work_s: float, skipped_s: float) -> Bench:
+    def bench(work_s: float, skipped_s: float, watch_s: float, dearer: float = 1.0) -> Bench:
         rng = random.Random(1)
 
-        def window(side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL) -> float:
+        def window(side: str, order: list[int], gate: str, how: How = USUAL, control: bool = False) -> float:
             busy = 1.0 if side == "empty" else slow.setdefault(len(taken) // 4, rng.uniform(1, 8))
             taken.extend([side] * (side != "empty"))
             work = 0.0 if side == "empty" else work_s - (skipped_s if side == "candidate" and not how.whole else 0.0)
-            return busy * (work + (6e-3 if how.whole else 6e-5))
+            watching_s = watch_s * (dearer if side == "candidate" else 1.0)
+            return busy * (work + (watching_s if how.whole else 6e-5))
 
         taken: list[str] = []
         slow: dict[int, float] = {}
@@ -132,6 +133,8 @@ def test_what_watching_costs_is_what_it_costs_the_reference_in_the_same_round() 
         return made
 
     watched = next(one for one in CONTRASTS if one.finding == "skips-unwatched")
-    assert bench(2e-3, 0.0).contrast(watched, "host", 16) is None
-    gain = bench(2e-3, 1.9e-3).contrast(watched, "host", 16)
-    assert gain is not None and gain > 2
+    assert bench(2e-3, 0.0, 6e-3).contrast(watched, "host", 16) is None
+    assert bench(2e-3, 0.0, 6e-3, dearer=1.4).contrast(watched, "host", 16) is None
+    for gate, watch_s in (("host", 1e-3), ("stream", 6e-3)):
+        gain = bench(2e-3, 1.9e-3, watch_s).contrast(watched, gate, 16)
+        assert gain is not None and gain > 2

@@ -167,7 +167,9 @@ def test_who_cannot_queue_is_let_go_also_where_inputs_are_staged(tmp_path: Path)
 def test_too_much_taken_off_for_the_harness_accuses_nobody() -> None:
     """The windows without a model were taken in a busy moment; one per cent is one per cent all the same."""
 
-    def window(side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL) -> float:
+    def window(
+        side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL, control: bool = False
+    ) -> float:
         if side == "empty":
             empties.append(1)
             return 0.99 if len(empties) <= 3 else 0.2
