@@ -114,6 +114,7 @@ def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode
     """Analyse a recorded run again, with the code that analysed it live; only probes it holds give numbers."""
     gpu = ReplayGpu(recording)
     recorded = {series.probe for series in recording.series} | {one.probe for one in recording.rejections}
+    asked = {probe.name for probe in probes}
     results = []
     for index, probe in enumerate(probes):
         if probe.name not in recorded:
@@ -131,7 +132,7 @@ def replay(recording: Run, probes: Sequence[Probe], kernels: Kernels, mode: Mode
         device=recording.device,
         environment=recording.environment,
         measurements=tuple(m for result in results for m in result.measurements),
-        series=tuple(series for series in recording.series if series.probe in {probe.name for probe in probes}),
+        series=tuple(series for series in recording.series if series.probe in asked),
         rejections=tuple(r for result in results for r in result.rejections),
         warnings=recording.warnings,
         duration_s=recording.duration_s,
@@ -181,13 +182,15 @@ def _recorded_reason(recording: Run, probe: Probe, defines: Params) -> str:
 
 def _rejected_points(recording: Run, probe: Probe, mode: Mode) -> list[Rejection]:
     """Recorded rejections of points (not of quantities: bounds are judged again): of one, or of any without samples."""
-    held = {series_key(series.probe, series.params) for series in recording.series}
+    rejections = [rejection for rejection in recording.rejections if rejection.probe == probe.name]
+    if not rejections:
+        return []
+    held = {series_key(series.probe, series.params) for series in recording.series if series.probe == probe.name}
     points = [dict(point.params) for point in probe.points(mode, recording.device)]
     return [
         rejection
-        for rejection in recording.rejections
-        if rejection.probe == probe.name
-        and any(
+        for rejection in rejections
+        if any(
             rejection.params == params
             or (rejection.params.items() <= params.items() and series_key(probe.name, params) not in held)
             for params in points

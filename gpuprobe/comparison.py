@@ -76,6 +76,11 @@ class Row:
     verdict: Verdict
     flags: tuple[str, ...] = ()
 
+    @property
+    def apart(self) -> float:
+        """How far the sides are apart, whichever is larger: the logarithm of the ratio without its sign."""
+        return abs(math.log(self.ratio)) if self.ratio > 0 else math.inf
+
 
 @dataclass(frozen=True)
 class Comparison:

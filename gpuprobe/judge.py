@@ -45,6 +45,8 @@ class Log:
     repeats: dict[Point, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     rounds: list[list[Estimate]] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    _grouped: dict[Key, list[Estimate]] = field(default_factory=lambda: defaultdict(list), init=False, repr=False)
+    _rounds_grouped: int = field(default=0, init=False, repr=False)
 
     def reject(self, probe: Probe, params: Params, reason: str) -> None:
         """Note the first reason against a point."""
@@ -52,12 +54,15 @@ class Log:
             self.rejections.append(Rejection(probe.name, params, reason))
 
     def estimates(self) -> Mapping[Key, list[Estimate]]:
-        """The estimates of every quantity, in the order of the rounds."""
-        grouped: dict[Key, list[Estimate]] = defaultdict(list)
-        for found in self.rounds:
+        """The estimates of every quantity, in the order of the rounds; rounds are only ever added.
+
+        It is asked after each round, so a round is grouped once.
+        """
+        for found in self.rounds[self._rounds_grouped :]:
             for estimate in found:
-                grouped[estimate.quantity, estimate.unit, tuple(estimate.params.items())].append(estimate)
-        return grouped
+                self._grouped[estimate.quantity, estimate.unit, tuple(estimate.params.items())].append(estimate)
+        self._rounds_grouped = len(self.rounds)
+        return self._grouped
 
 
 def _drifted(log: Log) -> bool:

@@ -118,7 +118,7 @@ def _round(probe: Probe, log: Log, gpu: Gpu, shuffle: random.Random) -> Round:
 
 
 def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat: bool = False) -> Sample | None:
-    job = replace(_job(probe, point, log.kernels[point], seed), repeat=repeat)
+    job = _job(probe, point, log.kernels[point], seed, repeat=repeat)
     outcome = gpu.run(job)
     sample = outcome.sample
     reason = None
@@ -141,7 +141,7 @@ def _seed(probe: Probe, number: int, shuffle: random.Random) -> int:
     return 1 + PAIR_STRIDE * number if probe.paired else shuffle.randrange(1, 2**31)
 
 
-def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
+def _job(probe: Probe, point: Point, kernel: Kernel, seed: int, *, repeat: bool = False) -> Job:
     assert kernel.cubin is not None
     return Job(
         probe=probe.name,
@@ -153,6 +153,7 @@ def _job(probe: Probe, point: Point, kernel: Kernel, seed: int) -> Job:
         method=probe.method,
         seed=0 if point.zero else seed,
         out_words=probe.out_words,
+        repeat=repeat,
     )
 
 

@@ -323,6 +323,8 @@ def _cheapest_cut(heights: Array) -> list[tuple[int, int]]:
     best, start = [0.0] + [math.inf] * n, [0] * (n + 1)
     for end in range(1, n + 1):
         for begin in range(end):
+            if best[begin] + PIECE_COST >= best[end]:
+                continue  # points only add to it
             piece = heights[begin:end]
             cost = best[begin] + PIECE_COST + float(np.minimum(np.abs(piece - np.median(piece)), POINT_COST).sum())
             if cost < best[end]:

@@ -195,17 +195,17 @@ def test_an_interrupt_kills_the_workers_and_starts_no_others():
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from gpuprobe.build import nvrtc, workers\n"
         "answers = workers._answers\n"
-        "workers._answers = lambda units, pool: print('begun', flush=True) or answers(units, pool)\n"
+        "workers._answers = lambda units, pool: print('begun\\n', end='', flush=True) or answers(units, pool)\n"
         "source = 'extern \"C\" __global__ void kernel(float* x) { x[0] = 1.0f; }'\n"
         "units = [nvrtc.Unit(f'k{n}.cu', source, ('--gpu-architecture=sm_80',)) for n in range(20000)]\n"
         "workers.compile_units(units, 2)"
     )
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
         try:
+            assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=60)
         finally:
             process.kill()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from recording import h100
 
 from gpuprobe import recordings, resources
@@ -16,10 +18,31 @@ from gpuprobe.cli import against, microbench
 from gpuprobe.cli.compare import command as compare
 from gpuprobe.cli.microbench import command
 from gpuprobe.errors import Exit
-from gpuprobe.run_files import read_run
+from gpuprobe.run_files import read_run, write_run
 
-FILE = resources.folder("reports") / "h100-sxm" / recordings.FILE
-PROBES = ("--probe", "ffma_latency", "--probe", "shared_latency", "--probe", "null_*")
+RECORDED = resources.folder("reports") / "h100-sxm" / recordings.FILE
+PROBES = ("ffma_latency", "shared_latency", "null_graph", "null_kernel")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording of a few probes: a file that is read in no time."""
+    run = read_run(RECORDED)
+    measurements = tuple(m for m in run.measurements if m.name in PROBES)
+    small = replace(run, measurements=measurements, series=tuple(s for s in run.series if s.probe in PROBES))
+    path = tmp_path_factory.mktemp("recorded") / "few.json.gz"
+    write_run(small, path)
+    return path
+
+
+@pytest.fixture
+def run(file: Path) -> Callable[..., Result]:
+    """``microbench`` with more options on that recording."""
+
+    def invoked(*options: str) -> Result:
+        return CliRunner().invoke(command, ["--replay", str(file), *options], standalone_mode=False)
+
+    return invoked
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +51,7 @@ def no_building(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(microbench, "_build", lambda *_: {})
 
 
-def run(*options: str):
-    return CliRunner().invoke(command, ["--replay", str(FILE), *PROBES, *options], standalone_mode=False)
-
-
-def test_the_table_has_ours_theirs_tolerance_verdict_and_reason() -> None:
+def test_the_table_has_ours_theirs_tolerance_verdict_and_reason(run: Callable[..., Result]) -> None:
     result = run("--against", "published")
     lines = result.stdout.splitlines()
     head = next(line for line in lines if line.startswith("name "))
@@ -42,15 +61,17 @@ def test_the_table_has_ours_theirs_tolerance_verdict_and_reason() -> None:
     assert "WITHIN" in result.stderr
 
 
-def test_the_document_is_that_of_compare() -> None:
+def test_the_document_is_that_of_compare(run: Callable[..., Result], file: Path) -> None:
     mine = json.loads(run("--against", "published", "--json").stdout)
-    other = CliRunner().invoke(compare, [str(FILE), "published", "--json"], standalone_mode=False)
+    other = CliRunner().invoke(compare, [str(file), "published", "--json"], standalone_mode=False)
     theirs = json.loads(other.stdout)
     names = {row["name"] for row in mine["rows"]}
     assert names and mine["rows"] == [row for row in theirs["rows"] if row["name"] in names]
 
 
-def test_a_table_written_is_the_one_shown_and_a_run_written_is_the_run(tmp_path: Path) -> None:
+def test_a_table_written_is_the_one_shown_and_a_run_written_is_the_run(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
     assert run("--against", "published", "-o", str(tmp_path / "t.csv")).return_value is Exit.DONE
     head, *rows = (tmp_path / "t.csv").read_text().splitlines()
     assert head.split(",")[:5] == list(against.COLUMNS)[:5] and any("WITHIN" in row for row in rows)
@@ -58,7 +79,7 @@ def test_a_table_written_is_the_one_shown_and_a_run_written_is_the_run(tmp_path:
     assert read_run(tmp_path / "r.json.gz").measurements
 
 
-def test_fail_on_outside_decides_the_exit_code() -> None:
+def test_fail_on_outside_decides_the_exit_code(run: Callable[..., Result]) -> None:
     verdicts = {row["verdict"] for row in json.loads(run("--against", "published", "--json").stdout)["rows"]}
     expected = Exit.CHECK_FAILED if "OUTSIDE" in verdicts else Exit.DONE
     assert run("--against", "published", "--fail-on", "outside").return_value is expected
@@ -74,10 +95,8 @@ def test_wrong_use_is_refused(options: tuple[str, ...]) -> None:
     assert type(result.exception).__name__ == "UsageError"
 
 
-def test_a_run_without_common_values_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    recording = replace(read_run(FILE), measurements=(), device=replace(h100(), chip="other", name="other"))
+def test_a_run_without_common_values_says_so(file: Path) -> None:
+    recording = replace(read_run(file), measurements=(), device=replace(h100(), chip="other", name="other"))
     assert against.rows_of(recording)[2] == []
     assert against.count([]) == "no common rows"
 

@@ -9,8 +9,10 @@ What is tested, over every pair of the recorded repeats and with the settings of
   which 95 % of normal ratios 2 % from 1 have an interval that excludes 1. Of these, as measured, at least 95 % are
   found, with the right sign; and they must be at least half of all rows, or the comparison is good for nothing.
 - repeats: of states of four runs each, simulated from each recorded run with the noise that its samples show and its
-  probes declare, 1 % of rows are called different where nothing changed, and 95 % of all rows where 2 % did (sampling
-  error of the simulation allowed for; 92 % of the rows of all probes).
+  probes declare, at most 1 % of rows are called different where nothing changed. Where 2 % did, of the rows as measured
+  and without asking for the sign, at least 95 % are found of those whose probe declares less than 1 % from run to run
+  (QUIET), and less than half of those for which it declares 2 % and more (LOUD: places in L2, the host; four repeats
+  cannot resolve them, and if they do, too much is declared). FOUND is what that comes to over all rows.
 - repeatability: over all pairs, 90 % of the quantities differ by less than 1 %.
 
 The noise that probes declare was taken from the repeats of the H100; those of the H200, all probes, came later.
@@ -25,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 import pytest
 
@@ -36,9 +38,13 @@ from gpuprobe.floors import declared
 from gpuprobe.record import Measurement, Run
 from gpuprobe.run_files import read_run
 
-FOLDERS = sorted((Path(__file__).resolve().parent.parent / "reports").glob("*/aa"))
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = sorted((ROOT / "reports").glob("*/aa"))
 CHANGE = 1.02
 DIFFERENT = {Verdict.FASTER, Verdict.SLOWER, Verdict.DIFFERENT}
+QUIET, LOUD = 0.01, 0.02
+FOUND = {"h100-sxm": 0.95, "h200-sxm": 0.92}
+"""Share of all rows in which four repeats a side find 2 %: of the H100's 14 probes and of the H200's 69."""
 
 Runs = tuple[Run, ...]
 
@@ -73,6 +79,11 @@ def scaled(run: Run, factor: float) -> Run:
 
 def named(row: Row) -> str:
     return f"{row.name} {row.quantity} {dict(row.params)} {row.domain}: {row.ratio:.4f} [{row.low:.4f}, {row.high:.4f}]"
+
+
+def named_like(row: Row | Measurement) -> tuple[object, ...]:
+    """What a measurement and the row that compares it have in common."""
+    return row.name, row.quantity, *sorted(row.params.items())
 
 
 def listed(lines: list[str]) -> str:
@@ -123,23 +134,31 @@ def repeat(run: Run, rng: random.Random, run_id: str, factor: float = 1.0) -> Ru
     return replace(run, run_id=run_id, measurements=tuple(moved(m) for m in run.measurements if m.low > 0))
 
 
-def test_four_repeats_a_side_find_two_percent_in_95_percent_of_all_quantities(runs: Runs) -> None:
-    rng, different, rows, found, changed = random.Random(0), 0, 0, 0, 0
-    for run, factor, _ in itertools.product(runs, (CHANGE, 1 / CHANGE), range(4)):
+def test_four_repeats_a_side_find_two_percent_in_95_percent_of_the_rows_that_are_quiet(runs: Runs) -> None:
+    rng, false, unchanged = random.Random(0), 0, 0
+    found: list[tuple[float, bool]] = []
+    for run, factor, _ in itertools.product(runs, (CHANGE, 1 / CHANGE), range(2)):
         before, same, after = (
             [repeat(run, rng, f"{side}{i}", scale) for i in range(4)]
             for side, scale in (("a", 1.0), ("b", 1.0), ("c", factor))
         )
         floors = declared(run)
-        unchanged = compare(before, same, confidence=CONFIDENCE, floors=floors).rows
-        moved = [
-            row for row in compare(before, after, confidence=CONFIDENCE, floors=floors).rows if row.domain == "native"
-        ]
-        different, rows = different + sum(row.verdict in DIFFERENT for row in unchanged), rows + len(unchanged)
-        found, changed = found + sum(row.verdict in DIFFERENT for row in moved), changed + len(moved)
-    assert different <= 0.01 * rows
-    all_probes = len({m.name for m in runs[0].measurements}) > 30  # curves and times of the host among them
-    assert found >= (0.91 if all_probes else 0.94) * changed
+        noise = {named_like(m): floors[m.key, m.unit] for m in run.measurements}
+        for row in compare(before, same, confidence=CONFIDENCE, floors=floors).rows:
+            false, unchanged = false + (row.verdict in DIFFERENT), unchanged + 1
+        for row in compare(before, after, confidence=CONFIDENCE, floors=floors).rows:
+            if row.domain == "native":
+                found.append((noise[named_like(row)], row.verdict in DIFFERENT))
+    assert false <= 0.01 * unchanged
+    assert fmean(hit for declared_noise, hit in found if declared_noise < QUIET) >= 0.95
+    assert fmean(hit for declared_noise, hit in found if declared_noise >= LOUD) < 0.5
+    assert round(fmean(hit for _, hit in found), 2) == FOUND[runs[0].device.name]
+
+
+def test_the_documents_state_what_four_repeats_find() -> None:
+    shares = " and ".join(f"{100 * share:.0f} %" for share in FOUND.values())
+    text = " ".join((ROOT / "docs" / "measuring.md").read_text(encoding="utf-8").split())
+    assert f"four runs a side find {shares} of changes of 2 %" in text
 
 
 @pytest.mark.parametrize("factor", [CHANGE, 1 / CHANGE], ids=["more", "less"])

@@ -48,7 +48,8 @@ def command(model: str | None, output: Path, listing: bool, as_json: bool, torch
     files, status = _record(wanted, output, chosen["steps"], chosen["seconds"], torch_ops)
     if not files:
         return status or 1
-    from gpuprobe.cli.trace import show_sweep, sweep_of
+    from gpuprobe.cli.trace import sweep_of
+    from gpuprobe.cli.trace_view import show_sweep
 
     report = sweep_of(files)
     (output / "sweep.json").write_text(json.dumps(report, indent=1))

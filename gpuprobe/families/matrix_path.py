@@ -6,13 +6,23 @@ registers lane i holds word i; in shared memory the words follow each other.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuprobe.families.mma_host import hashed
+from gpuprobe import bounds
+from gpuprobe.estimate import Point, rate_per_sm
+from gpuprobe.families.mma_host import expect_warps, hashed
+from gpuprobe.gate import Expect
+from gpuprobe.operands import words as words_of
+from gpuprobe.probe import Launch, Probe, sm_count
+from gpuprobe.record import Params
 
 Words = NDArray[np.uint32]
 STARTS, TILES, TILE_WORDS = 8, 7, 128
+MOVES = 16
+"""Tiles that a warp loads or stores in one pass of a rate probe."""
 
 
 def transposed(words: Words) -> Words:
@@ -65,3 +75,45 @@ def moved_sums(chains: int, seed: int) -> Words:
     """Sum over chains of what a lane holds after an odd number of movmatrix: each transposed once."""
     first = hashed(np.arange(chains * 32, dtype=np.uint32), seed).reshape(chains, 32)
     return np.asarray(transposed(first).sum(axis=0, dtype=np.uint32))
+
+
+def rate_probe(
+    name: str, opcode: str, define: str, wanted: Callable[[Point, int], Words], *, covers: Sequence[int], archs: str
+) -> Probe:
+    """The probe of the rate of ``opcode`` (LDSM, STSM) x1, x2 and x4, plain and .trans: MOVES tiles a pass and warp.
+
+    ``define`` tells the kernel MOVES; ``wanted`` gives the words that a warp stores, by point and seed.
+    """
+
+    def moved(point: Point) -> float:
+        """Bytes that one SM moves in one sample."""
+        return float(point.iters * MOVES * int(point["WARPS"]) * int(point["X"]) * 128)
+
+    def check(point: Point, seed: int, out: bytes) -> str | None:
+        return expect_warps(words_of(out)[: point.grid * point.block * 4], wanted(point, seed))
+
+    def expect(params: Params) -> Expect:
+        name = f"{opcode}.16.{'MT88' if params['TRANS'] else 'M88'}" + ("" if params["X"] == 1 else f".{params['X']}")
+        return Expect(loop=True, counts={name: MOVES}, native=(name,))
+
+    return Probe(
+        name=name,
+        unit="B/cycle/SM",
+        quantity="rate",
+        archs=archs,
+        defines={"X": [1, 2, 4], "TRANS": [0, 1], define: [MOVES]},
+        axes={"WARPS": [1, 4, 16], "PASSES": [1, 3]},
+        quick={"X": [4], "WARPS": [16]},
+        launch=Launch(
+            grid=sm_count,
+            block=lambda p, d: 32 * int(p["WARPS"]),
+            iters=lambda p, d: int(p["PASSES"]) * 440_000 // (MOVES * max(int(p["WARPS"]) * int(p["X"]), 8)),
+        ),
+        expect=expect,
+        estimate=rate_per_sm(moved, "B/cycle/SM"),
+        bound=bounds.shared_port,
+        check=check,
+        out_words=192 * 512 * 4,
+        best_over=("WARPS",),
+        covers=covers,
+    )

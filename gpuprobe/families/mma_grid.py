@@ -6,18 +6,22 @@ cycles are wanted), whatever the instruction costs; ``Point.iters`` holds the pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpuprobe import bounds
 from gpuprobe.estimate import Estimator, Point, every, rate, rate_per_sm, slope
 from gpuprobe.families.grid import knee, where
 from gpuprobe.families.mma_host import expect_warps, mma_words
 from gpuprobe.gate import Chain, Expect
 from gpuprobe.mma import FP8, Mma, parse
 from gpuprobe.operands import words
-from gpuprobe.probe import Published
+from gpuprobe.probe import Axis, Launch, Probe, Published, sm_count
 from gpuprobe.record import DeviceSpec, Params
 
 PASSES = (1, 6)
+NOISE = {"throughput": 0.0042, "throughput@cycle": 0.0015, "rate@time": 0.0042}
+"""From run to run: throughput follows the clock that power and temperature leave."""
 MOST_WARPS, MOST_CHAINS = 16, 4
 WORDS = 4
 """32-bit words that a thread stores."""
@@ -115,7 +119,7 @@ class Grid:
 
 def published_latency(device: str, name: str, value: float, source: str, reason: str = "") -> Published:
     """A published latency of the instruction ``name``, in cycles."""
-    return Published(device, value, source, {"MMA": name}, reason=reason)
+    return Published(device, value, source, {"MMA": name}, unit="cycle", reason=reason)
 
 
 def published_best(
@@ -159,3 +163,38 @@ def check(point: Point, seed: int, out: bytes) -> str | None:
     chains = int(point["ILP"])
     wanted = mma_words(instruction(dict(point.params)).name, seed, _steps(point) // chains, chains)
     return expect_warps(words(out)[: point.grid * point.block * WORDS], wanted)
+
+
+def grid_probe(
+    name: str,
+    headlines: Sequence[str],
+    instructions: Axis,
+    *,
+    covers: Sequence[int],
+    published: Sequence[Published] = (),
+    archs: str = ">=sm_80",
+    warps: Sequence[int] = (1, 4, 8, 16),
+) -> Probe:
+    """The probe of a group of instructions by mma_rate.cu; in quick mode its ``headlines`` at few and many warps."""
+    grid = Grid(tuple(headlines))
+    return Probe(
+        name=name,
+        unit="FMA/cycle/SM",
+        quantity="rate",
+        kernel="mma_rate",
+        archs=archs,
+        defines={"MMA": instructions, "ILP": [1, 4]},
+        axes={"WARPS": warps, "OPERANDS": ["random", "zero"], "PASSES": PASSES},
+        quick={"MMA": headlines, "WARPS": [1, 16]},
+        keep=grid.keeps,
+        launch=Launch(grid=sm_count, block=lambda p, d: 32 * int(p["WARPS"]), iters=grid.passes),
+        expect=expect,
+        estimate=grid.estimates(),
+        bound=bounds.matrix("MMA"),
+        check=check,
+        out_words=OUT_WORDS,
+        best_over=("WARPS", "ILP"),
+        covers=covers,
+        noise=NOISE,
+        published=published,
+    )

@@ -26,9 +26,8 @@ class ReplayGpu:
     def __init__(self, run: Run) -> None:
         self.device: DeviceSpec = run.device
         self._environment = run.environment
-        self._samples: dict[Key, Iterator[Sample]] = {
-            series_key(series.probe, series.params): iter(series.samples()) for series in run.series
-        }
+        self._series = {series_key(series.probe, series.params): series for series in run.series}
+        self._playing: dict[Key, Iterator[Sample]] = {}
 
     def environment(self) -> Environment:
         """The environment of the recording."""
@@ -37,7 +36,11 @@ class ReplayGpu:
     def run(self, job: Job) -> Outcome:
         """The next recorded sample; Exhausted after the last."""
         params = dict(job.point.params) | ({REPEAT: 1} if job.repeat else {})
-        sample = next(self._samples.get(series_key(job.probe, params), iter(())), None)
+        key = series_key(job.probe, params)
+        if key not in self._playing:
+            series = self._series.get(key)
+            self._playing[key] = iter(series.samples() if series is not None else ())
+        sample = next(self._playing[key], None)
         if sample is None:
             raise Exhausted(job.probe)
         return Outcome(sample, None)

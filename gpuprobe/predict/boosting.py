@@ -34,6 +34,8 @@ class Recipe:
     clip: float = 0.9
     """Quantile of the residuals beyond which they count as the quantile."""
     bins: int = 128
+    sees: int = 0
+    """Number of leading features a tree may ask for at all; 0: all."""
     median: bool = False
     """Whether a leaf holds the median of its rows, which the mean error asks for, instead of their mean."""
 
@@ -43,7 +45,7 @@ def grow(columns: Sequence[Array], targets: Array, recipe: Recipe, seed: int = 0
     rng = np.random.default_rng(seed)
     edges = [_edges(column.astype(np.float32), recipe.bins) for column in columns]
     binned = np.array([np.searchsorted(e, c.astype(np.float32)) for e, c in zip(edges, columns, strict=True)], np.int64)
-    usable = np.flatnonzero([len(e) > 0 for e in edges])
+    usable = np.flatnonzero([len(e) > 0 for e in edges[: recipe.sees or None]])
     base = np.median(targets, axis=0)
     left = targets - base
     feature = np.zeros((recipe.trees, LEVELS), np.int16)

@@ -44,7 +44,7 @@ class Problem(NamedTuple):
 
 
 class Core(NamedTuple):
-    """Parts of a GEMM's time in s; per tile of TILES the tiles of C, the SMs' worth of them, and waves.
+    """Parts of a GEMM's time in s; per tile of TILES the tiles of C, the SMs' worth of them, waves, and time of SMs.
 
     ``mma_s``, ``l2_s`` and ``dram_s`` are what matrix units, L2 and DRAM take at the rates GEMMs reach, without tails.
     """
@@ -57,6 +57,7 @@ class Core(NamedTuple):
     tiles: tuple[Value, ...]
     fills: tuple[Value, ...]
     waves: tuple[Value, ...]
+    busy_s: tuple[Value, ...]
 
 
 class Rates(NamedTuple):
@@ -107,7 +108,7 @@ def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
     along_m = [ceil(m / size) for size in SIZES]
     along_n = [ceil(n / size) for size in SIZES]
     best = None
-    tiles, fills, waves = [], [], []
+    tiles, fills, waves, busy = [], [], [], []
     for (rows, columns), step_s in zip(PLACES, rate.steps_s, strict=True):
         count = along_m[rows] * along_n[columns]
         fill = count * rate.per_sm
@@ -116,6 +117,7 @@ def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
         tiles.append(count)
         fills.append(fill)
         waves.append(wave)
+        busy.append(time * steps)
         best = time if best is None else minimum(best, time)
     moved_s = dram_s
     if rate.warm_s:
@@ -124,7 +126,8 @@ def core(problem: Problem, rate: Rates, ops: Arithmetic) -> Core:
         moved_s = (1 - fits) * dram_s + fits * minimum(dram_s, moved * rate.warm_s)
     total = rate.launch_s + maximum(best * steps, moved_s)
     mma_s, l2_s = 2.0 * volume * rate.mma_s, volume * input_bytes * REUSE * rate.l2_s
-    return Core(total, mma_s, l2_s, dram_s, rate.launch_s, tuple(tiles), tuple(fills), tuple(waves))
+    of_tiles = tuple(tiles), tuple(fills), tuple(waves), tuple(busy)
+    return Core(total, mma_s, l2_s, dram_s, rate.launch_s, *of_tiles)
 
 
 BOUNDS: Final = ("compute", "l2", "dram", "launch", "power")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ RANGED: Final = ("log_m", "log_n", "log_k", "log_flop", "log_bytes")
 WIDER_PER_LOG: Final = 0.5  # an interval outside the domain grows so much (of its width) per unit of log distance
 OUTSIDE_SPREAD: Final = 0.15  # least log half-width outside the domain
 _AT: Final = tuple(NAMES.index(name) for name in RANGED)
+_ranged: Final = itemgetter(*_AT)
 
 
 def ranges_of(columns: Sequence[Value]) -> Ranges:
@@ -37,8 +39,7 @@ def checked(document: Mapping[str, Any]) -> Ranges:
 def outside(row: Sequence[float], ranges: Ranges) -> float:
     """Sum of the distances (in logs) to the ranges; 0 inside."""
     distance = 0.0
-    for at, (low, high) in zip(_AT, ranges):  # noqa: B905 -- of RANGED both; strict costs time in every query
-        value = row[at]
+    for value, (low, high) in zip(_ranged(row), ranges):  # noqa: B905 -- of RANGED both; strict costs time in every query
         if value < low:
             distance += low - value
         elif value > high:

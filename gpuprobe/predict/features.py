@@ -1,4 +1,4 @@
-"""What the learned residual sees of a GEMM: logs of sizes, waves and padding per tile, alignment; no GPU's name."""
+"""What the learned residual sees of a GEMM: logs of sizes; waves, padding and time per tile; alignment; no GPU."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ def _names() -> tuple[str, ...]:
     return (
         "log_m", "log_n", "log_k", "log_mn", "log_mk", "log_nk", "log_flop", "log_bytes", "log_operands",
         "log_intensity", "log_core", "log_dram_share", "log_mma_share", "layout_nn", "align_m", "align_n", "align_k",
-        "steps", *tiles, *edges,
+        "steps", *tiles, *edges, *(f"slower_{rows:.0f}x{columns:.0f}" for rows, columns in TILES),
+        "log_m_over_n", "log_n_over_k", "log_m_over_k",
     )  # fmt: skip
 
 
 NAMES: Final = _names()
-"""Name of each feature, in order; an artefact states them, so that one made for others is refused."""
+"""Name of each feature, in order; an artefact states them, so that one made for others is refused.
+
+Those from ``slower`` on are for types and classes with few rows; models of published tables do not see them."""
+OF_TABLES: Final = NAMES.index(f"slower_{TILES[0][0]:.0f}x{TILES[0][1]:.0f}")
+"""Number of leading features that models of published tables see."""
 
 
 def features(problem: Problem, parts: Core, ops: Arithmetic) -> list[Value]:
@@ -45,4 +50,6 @@ def features(problem: Problem, parts: Core, ops: Arithmetic) -> list[Value]:
     for size in (m, n):
         for edge in EDGES:
             row.append(ceil(size / edge) * edge / size)
+    row += [log(busy_s) - log_core for busy_s in parts.busy_s]
+    row += (log_m - log_n, log_n - log_k, log_m - log_k)
     return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from gpuprobe.predict.core import Core, Problem, bound, core, rates
 from gpuprobe.predict.dataset import BLOCKS, TIMED, Dataset
 from gpuprobe.predict.features import features
 from gpuprobe.predict.fitting_lasting import Colds
-from gpuprobe.predict.forest import Forest, joined, summed, with_constant
+from gpuprobe.predict.forest import Forest, answered_no, joined, summed, with_constant
 from gpuprobe.predict.head import Head, core_value
 from gpuprobe.predict.machine import Machine
 from gpuprobe.predict.search import searched
@@ -28,6 +28,7 @@ Say = Callable[[str], None]
 SPREAD_RECIPE: Final = Recipe(trees=60, depth=6, step=0.1, damping=30.0)
 TWIN_RECIPE: Final = Recipe(trees=100, depth=6, step=0.08, damping=12.0, bins=64)
 _POWER: Final[dict[str, Any]] = {"trees": 180, "step": 0.27}  # fewer, longer steps: every tree costs time in a query
+_BLOCKS: Final[dict[str, Any]] = {"trees": 90, "step": 0.3}
 _FITTED: Final = ("launch_s", "mma_efficiency", "dram_efficiency", "l2_bytes_per_clock", "step_s")
 
 
@@ -47,19 +48,38 @@ class HeldOut:
     colds: Colds | None = None
     forests: tuple[Forest, ...] = ()
     """The forest of each fold, then that of all rows."""
+    twin: str = ""
+    """Type whose trees come first."""
+
+
+@dataclass(frozen=True)
+class Kin:
+    """Rows of the same type and class timed on another GPU of the chip, which train and judge nothing.
+
+    ``machine`` is that GPU's; what the trees learn is relative to its own core.
+    """
+
+    device: str
+    data: Dataset
+    machine: Machine
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What a forest sees of a data set: features, and log(measured / core) of each target.
 
-    The first ``timed`` are times.
+    The first ``timed`` are times; ``apart`` is how the trees of the others differ.
     """
 
     columns: list[Value]
     targets: Array
     timed: int
     regimes: NDArray[np.int64]
+    apart: Mapping[str, Any]
+
+    def of(self, rows: NDArray[np.bool_]) -> _Seen:
+        """Some of the rows."""
+        return replace(self, columns=_take(self.columns, rows), targets=self.targets[rows], regimes=self.regimes[rows])
 
 
 def fit(
@@ -71,20 +91,21 @@ def fit(
     say: Say,
     slow: Dataset | None = None,
     twin: HeldOut | None = None,
+    kin: Kin | None = None,
 ) -> tuple[Head, HeldOut]:
     """The head fitted to all rows, and the predictions of each row by the model of the other folds.
 
-    ``slow`` are sustained rows of the same class; ``twin`` is as in ``cross_validate``.
+    ``slow`` are sustained rows of the same class; ``twin`` and ``kin`` are as in ``cross_validate``.
     """
-    held_out = cross_validate(data, machine, recipe, folds, say, slow, twin)
+    held_out = cross_validate(data, machine, recipe, folds, say, slow, twin, kin)
     seen = _seen(data, held_out.machine)
     say("fitting all rows")
     known = _known(seen, data.folds(folds), twin)
-    forest = _grown(seen, np.ones(len(data), bool), known, recipe, twin.forests[-1] if twin else None)
+    forest = _grown(seen, known, recipe, twin.forests[-1] if twin else None, _seen_of(kin))
     held_out = replace(held_out, forests=(*held_out.forests, forest))
     spreads = intervals.spread_target(held_out.errors)
     judging = _take(seen.columns, data.fair)
-    spread = boosting.grow(judging, spreads, replace(SPREAD_RECIPE, depth=forest.depth), seed=1)
+    spread = boosting.grow(judging, spreads, replace(SPREAD_RECIPE, depth=forest.depth, sees=recipe.sees), seed=1)
     head = Head(
         dtype=data.dtype, ragged=int(data.alignment.max()), layouts=data.layouts, targets=tuple(data.targets),
         protocol=protocol, machine=held_out.machine, forest=joined(forest, spread).rounded(), bands=held_out.bands,
@@ -101,17 +122,20 @@ def cross_validate(
     say: Say,
     slow: Dataset | None = None,
     twin: HeldOut | None = None,
+    kin: Kin | None = None,
 ) -> HeldOut:
     """Each fair row predicted by a model of all rows of the other folds; folds are whole (n,k) pairs.
 
     Sustained rows (``slow``) are predicted from the cold times that the models of the other folds predict of them.
     With a ``twin``, a type with more rows that runs on the same kernels, a few trees learn what differs from it; of
-    the twin too only the model of the other folds speaks.
+    the twin too only the model of the other folds speaks. Of ``kin`` the rows of the other folds train beside the own.
     """
     machine = tuned(data, machine) if twin is None else twin.machine
     seen = _seen(data, machine)
     fold = data.folds(folds)
     known = _known(seen, fold, twin)
+    others = _seen_of(kin)
+    their_fold = kin.data.folds(folds) if kin is not None else fold
     errors, spreads = np.zeros(seen.targets.shape), np.zeros(seen.targets.shape)
     settles = slow is not None and len(slow) > 0 and "cold" in data.targets
     colds = Colds(slow, machine, slow.folds(folds)) if settles and slow is not None else None
@@ -119,7 +143,8 @@ def cross_validate(
     for index in range(folds):
         say(f"fold {index + 1} of {folds}")
         out = fold == index
-        forest = _grown(seen, ~out, known, recipe, twin.forests[index] if twin else None)
+        theirs = others.of(their_fold != index) if others is not None else None
+        forest = _grown(seen.of(~out), known[~out], recipe, twin.forests[index] if twin else None, theirs)
         errors[out] = seen.targets[out] - forest.many(_take(seen.columns, out))
         forests.append(forest)
         if colds is not None:
@@ -127,13 +152,15 @@ def cross_validate(
     learned = intervals.spread_target(errors)
     for index in range(folds):
         spread: Forest = boosting.grow(
-            _take(seen.columns, fold != index), learned[fold != index], SPREAD_RECIPE, seed=1
+            _take(seen.columns, fold != index), learned[fold != index], replace(SPREAD_RECIPE, sees=recipe.sees), seed=1
         )
         spreads[fold == index] = np.exp(spread.many(_take(seen.columns, fold == index)))
     fair, regimes = data.where(data.fair), seen.regimes[data.fair]
     errors, spreads = errors[data.fair], spreads[data.fair]
     bands = [intervals.bands(errors[:, at], spreads[:, at], regimes) for at in range(len(data.targets))]
-    return HeldOut(fair, errors, spreads, regimes, bands, machine, colds, tuple(forests))
+    return HeldOut(
+        fair, errors, spreads, regimes, bands, machine, colds, tuple(forests), twin.data.dtype if twin else ""
+    )
 
 
 def _known(seen: _Seen, fold: NDArray[np.int64], twin: HeldOut | None) -> Array:
@@ -145,21 +172,31 @@ def _known(seen: _Seen, fold: NDArray[np.int64], twin: HeldOut | None) -> Array:
     return known
 
 
-def _grown(seen: _Seen, rows: NDArray[np.bool_], known: Array, recipe: Recipe, twin: Forest | None) -> Forest:
+def _seen_of(kin: Kin | None) -> _Seen | None:
+    return None if kin is None else _seen(kin.data, tuned(kin.data, kin.machine))
+
+
+def _grown(seen: _Seen, known: Array, recipe: Recipe, twin: Forest | None, others: _Seen | None) -> Forest:
     """A forest of all targets from some rows, or the twin's with trees of what it leaves of the times.
 
-    A power has trees of its own: its residuals are larger, and would choose the times' questions too.
+    A power has trees of its own: its residuals are larger, and would choose the times' questions too. Of another GPU's
+    rows the trees are told by one more feature, which nobody answers for who asks of this GPU: it is no.
     """
-    columns, left = _take(seen.columns, rows), seen.targets[rows] - known[rows]
+    columns, left = seen.columns, seen.targets - known
+    if others is not None and twin is None:
+        their = np.concatenate([np.zeros(len(left)), np.ones(len(others.targets))])
+        columns = [np.concatenate(pair) for pair in zip(columns, others.columns, strict=True)]
+        both = replace(seen, columns=[*columns, their], targets=np.concatenate([left, others.targets]))
+        return answered_no(_grown(both, np.zeros(both.targets.shape), recipe, None, None), len(columns))
     if twin is not None:
-        own = boosting.grow(columns, left[:, : seen.timed], TWIN_RECIPE)
+        own = boosting.grow(columns, left[:, : seen.timed], replace(TWIN_RECIPE, depth=twin.depth))
         for _ in range(seen.timed, left.shape[1]):
             own = with_constant(own, 0.0)
         return summed([twin, own], [1.0, 1.0])
     forest = boosting.grow(columns, left[:, : seen.timed], recipe)
     if seen.timed == left.shape[1]:
         return forest
-    return joined(forest, boosting.grow(columns, left[:, seen.timed :], replace(recipe, **_POWER), seed=2))
+    return joined(forest, boosting.grow(columns, left[:, seen.timed :], replace(recipe, **seen.apart), seed=2))
 
 
 def _take(columns: list[Value], mask: NDArray[np.bool_]) -> list[Value]:
@@ -174,7 +211,8 @@ def _seen(data: Dataset, machine: Machine) -> _Seen:
     ]
     columns = [np.asarray(column, np.float64) for column in features(problem, parts, ARRAY)]
     timed = sum(name in TIMED for name in data.targets)
-    return _Seen(columns, np.column_stack(targets), timed, bound(parts, ARRAY))
+    apart = _BLOCKS if BLOCKS in data.targets else _POWER
+    return _Seen(columns, np.column_stack(targets), timed, bound(parts, ARRAY), apart)
 
 
 def _shown(name: str, values: Array, machine: Machine) -> Array:

@@ -29,7 +29,7 @@ FEWEST_ROWS: Final = 40
 FEWEST_OF_CLASS: Final = 10
 """Sustained rows of a class below which it takes what was learned of the others, out of domain."""
 _RECIPE: Final = Recipe(trees=140, depth=4, step=0.08, damping=8.0, bins=32)
-_SPREADS: Final = Recipe(trees=30, depth=4, step=0.1, damping=40.0, bins=32)
+_SPREADS: Final = Recipe(trees=60, depth=4, step=0.17, damping=40.0, bins=32)
 _COMMON: Final = ("static_w", "busy_w", "joule_per_byte", "tdp_w")
 _BUSY: Final = 0.15  # of the cap: where the search for the power of busy SMs starts
 
@@ -113,7 +113,8 @@ def fit(parts: Sequence[Colds]) -> list[Settled]:
         inside, out = fold != index, fold == index
         spread = boosting.grow(_take(columns, inside), learned[inside], _SPREADS, seed=1)
         spreads[out] = np.exp(spread.many(_take(columns, out)))
-    bands = [intervals.bands(errors[:, at], spreads[:, at], regimes) for at in range(len(LASTING))]
+    none = np.full(len(regimes), -1)  # of a few hundred rows no regime has enough for a band of its own
+    bands = [intervals.bands(errors[:, at], spreads[:, at], none) for at in range(len(LASTING))]
     forest = joined(boosting.grow(columns, targets, _RECIPE), boosting.grow(columns, learned, _SPREADS, seed=1))
     shared = forest.rounded()
     ends = np.cumsum([len(part.data) for part in parts])

@@ -15,13 +15,13 @@ from gpuprobe.predict.arithmetic import ARRAY
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.core import Problem, core, rates
 from gpuprobe.predict.dataset import Dataset
-from gpuprobe.predict.features import features
+from gpuprobe.predict.features import OF_TABLES, features
 from gpuprobe.predict.forest import Forest, summed
 from gpuprobe.predict.machine import machine
 
 SHARE: Final = 0.5
 """How much of the mean residual is believed: between 0 and 1 the best over chips left out one at a time."""
-_RECIPE: Final = Recipe(trees=120, depth=6, step=0.12, damping=30.0, rows=0.3, bins=64, median=True)
+_RECIPE: Final = Recipe(trees=120, depth=6, step=0.12, damping=30.0, rows=0.3, bins=64, sees=OF_TABLES, median=True)
 
 
 class Table(NamedTuple):

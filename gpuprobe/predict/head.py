@@ -70,32 +70,35 @@ class Head:
     warm: bool = False
     rates: Rates = field(init=False)
     element_bytes: tuple[int, int] = field(init=False)
+    asked: tuple[tuple[int, str, bool, list[list[float]]], ...] = field(init=False)
+    """Of each target where its spread stands in the forest's outputs, its name, whether it is a time, its bands."""
 
     def __post_init__(self) -> None:
         dtype = DTYPES[self.dtype]
         object.__setattr__(self, "rates", rates(self.machine, dtype, warm=self.warm))
         object.__setattr__(self, "element_bytes", (dtype.input_bytes, dtype.output_bytes))
+        asked = ((name, name in TIMED, bands) for name, bands in zip(self.targets, self.bands, strict=True))
+        places = tuple((at, *rest) for at, rest in enumerate(asked, start=len(self.targets)))
+        object.__setattr__(self, "asked", places)
 
     def one(self, m: int, n: int, k: int, layout: str) -> Answer:
         """The answer for one GEMM."""
-        nn = float(layout == "nn")
+        nn = 1.0 if layout == "nn" else 0.0
         element_bytes, exp = self.element_bytes, math.exp
-        problem = Problem(float(m), float(n), float(k), element_bytes[0], element_bytes[1], nn)
+        problem = Problem(float(m), float(n), float(k), *element_bytes, nn)
         parts, row = quick(m, n, k, nn, self.rates, element_bytes)
         outputs = self.forest.one(row)
         regime = bound_of(parts)
         apart = domain.outside(row, self.ranges)
-        count = len(self.targets)
         if self.correction is not None:
             self._correct(outputs, self.correction.at(row))
         values = {}
-        for index, target in enumerate(self.targets):
-            core_value = parts.time_s if target in TIMED else self._core_value(target, problem, parts, SCALAR)
-            value = core_value * exp(outputs[index])
-            low, high = self.bands[index][regime]
-            spread = exp(outputs[count + index])
+        for (place, target, timed, bands), output in zip(self.asked, outputs):  # noqa: B905 -- outputs holds spreads too
+            core_value = parts.time_s if timed else self._core_value(target, problem, parts, SCALAR)
+            value, spread = core_value * exp(output), exp(outputs[place])
+            low, high = bands[regime]
             down, up = low * spread, high * spread
-            if apart > 0:
+            if apart:
                 down, up = domain.widened(down, apart), domain.widened(up, apart)
             values[target] = (value, value * exp(down), value * exp(up))
         return Answer(values, regime, apart == 0 and layout in self.layouts, problem, parts, row)

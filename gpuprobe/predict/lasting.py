@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpuprobe.ops.gemm import DTYPES, LAYOUTS
 from gpuprobe.predict import domain, intervals
 from gpuprobe.predict import forest as forests
-from gpuprobe.predict.arithmetic import ARRAY, SCALAR, Arithmetic, Value
+from gpuprobe.predict.arithmetic import ARRAY, Arithmetic, Value
 from gpuprobe.predict.core import Core
 from gpuprobe.predict.dataset import LASTING
 from gpuprobe.predict.features import NAMES
@@ -48,7 +48,8 @@ class Settled(NamedTuple):
 class Lasting:
     """``forest`` gives log(measured / balance) of LASTING, then the log of each one's spread; the rest as in a Head.
 
-    All heads of an artefact have one forest; ``kind`` tells it whose GEMM it is.
+    All heads of an artefact have one forest; ``kind`` tells it whose GEMM it is. No power interval ends above
+    ``most_w`` unless its value does.
     """
 
     forest: Forest
@@ -56,6 +57,7 @@ class Lasting:
     layouts: tuple[str, ...]
     ranges: domain.Ranges
     kind: Kind
+    most_w: float = math.inf
 
     def one(
         self,
@@ -68,16 +70,23 @@ class Lasting:
         layout: str,
     ) -> Settled:
         """The settled state of one GEMM by its features, the core's parts, its power balance, cold time and blocks."""
-        outputs = self.forest.one(with_state(row, parts, state, cold_s, blocks, self.kind, SCALAR))
+        log, exp = math.log, math.exp
+        log_cold = log(cold_s)
+        # with_state in plain numbers; a test holds them together
+        time, power, clock, time_width, power_width, _ = self.forest.one([
+            *row, log(state.load), log_cold + _LOG_MICRO, log(parts.mma_s) - log_cold, log(parts.l2_s) - log_cold,
+            log(parts.dram_s) - log_cold, log(blocks), *self.kind,
+        ])  # fmt: skip
         apart = domain.outside(row, self.ranges)
-        triples = []
-        for index, value in enumerate((state.time_s, state.power_w)):
-            middle, spread = value * math.exp(outputs[index]), math.exp(outputs[len(LASTING) + index])
-            ends = [end * spread for end in self.bands[index][regime]]
-            low, high = [domain.widened(end, apart) for end in ends] if apart > 0 else ends
-            triples.append((middle, middle * math.exp(low), middle * math.exp(high)))
-        clock_hz = state.sm_clock_hz * math.exp(outputs[2])
-        return Settled(triples[0], triples[1], clock_hz, apart == 0 and layout in self.layouts)
+        times, powers, _ = self.bands
+        time_s, power_w = state.time_s * exp(time), state.power_w * exp(power)
+        low_s, high_s = _ends(times[regime], exp(time_width), apart)
+        low_w, high_w = _ends(powers[regime], exp(power_width), apart)
+        return Settled(
+            (time_s, time_s * exp(low_s), time_s * exp(high_s)),
+            (power_w, power_w * exp(low_w), min(power_w * exp(high_w), max(power_w, self.most_w))),
+            state.sm_clock_hz * exp(clock), not apart and layout in self.layouts,
+        )  # fmt: skip
 
     def many(
         self,
@@ -97,15 +106,24 @@ class Lasting:
             middle, spread = value * np.exp(outputs[:, index]), np.exp(outputs[:, len(LASTING) + index, None])
             ends = np.exp(domain.widened_many(np.array(self.bands[index])[regimes] * spread, apart))
             triples.append((middle, middle * ends[:, 0], middle * ends[:, 1]))
+        power_w, low_w, high_w = triples[1]
+        triples[1] = power_w, low_w, np.minimum(high_w, np.maximum(power_w, self.most_w))
         known = np.array([layout in self.layouts for layout in LAYOUTS])[nn.astype(np.int64)]
         return Settled(triples[0], triples[1], state.sm_clock_hz * np.exp(outputs[:, 2]), (apart == 0) & known)
 
     def document(self) -> dict[str, Any]:
         """Everything but the forest, as a JSON object."""
+        most = {"most_w": self.most_w} if math.isfinite(self.most_w) else {}
         return {
             "bands": self.bands, "layouts": list(self.layouts), "features": list(FEATURES),
-            "ranges": dict(zip(domain.RANGED, self.ranges, strict=True)), "kind": list(self.kind),
+            "ranges": dict(zip(domain.RANGED, self.ranges, strict=True)), "kind": list(self.kind), **most,
         }  # fmt: skip
+
+
+def _ends(band: Sequence[float], spread: float, apart: float) -> tuple[float, float]:
+    """The ends of an interval in logs, widened outside the domain."""
+    low, high = band[0] * spread, band[1] * spread
+    return (domain.widened(low, apart), domain.widened(high, apart)) if apart else (low, high)
 
 
 def kind_of(machine: Machine, dtype: str, alignment: int) -> Kind:
@@ -146,6 +164,7 @@ def from_document(document: Mapping[str, Any], forest: Forest) -> Lasting:
         layouts=tuple(document["layouts"]),
         ranges=domain.checked(document["ranges"]),
         kind=_kind(document["kind"]),
+        most_w=_positive(document.get("most_w", math.inf)),
     )
 
 
@@ -154,3 +173,9 @@ def _kind(numbers: Sequence[float]) -> Kind:
     if not all(map(math.isfinite, (rate, input_bytes, alignment))):
         raise ValueError("its sustained part is damaged")
     return rate, input_bytes, alignment
+
+
+def _positive(number: float) -> float:
+    if not float(number) > 0:
+        raise ValueError("its sustained part is damaged")
+    return float(number)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from gpuprobe import arch
+from gpuprobe import device
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.profile import DeviceProfile
 from gpuprobe.record import DeviceSpec
@@ -112,12 +112,12 @@ def with_profile(made: Machine, profile: DeviceProfile, dtype: str) -> Machine:
 
 
 def _peak(spec: DeviceSpec, dtype: str, clock_hz: float) -> float:
-    """Dense peak of a type in FLOP/s: as stated, else from the architecture's rate per SM and clock."""
+    """Dense peak of a type in FLOP/s: as stated, else from the product's rate per SM and clock."""
     for key in _RATES[dtype]:
         stated = spec.get(key)
         if stated is not None:
             return stated
-    rate = arch.parse(spec.architecture).tensor_fma.get(_TENSOR_KINDS.get(dtype, ""))
+    rate = device.tensor_fma(spec, _TENSOR_KINDS.get(dtype, ""))
     if rate is None:
         raise GpuprobeError(
             f"no rate of {dtype} is known for {spec.name}", f"add {_RATES[dtype][0]} to its device file"

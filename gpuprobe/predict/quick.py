@@ -31,18 +31,18 @@ def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[i
     along_n = [-(-n // size) for size in _SIZES]
     log_m, log_n, log_k = log(m), log(n), log(k)
     log_mn = log_m + log_n
-    best = math.inf
     tiles: list[float] = []
+    times: list[float] = []
     for ((rows, columns), log_area), step_s in zip(_TILES, rate.steps_s):  # noqa: B905 -- both are of TILES; strict costs time
         count = along_m[rows] * along_n[columns]
         fill = count * per_sm
         wave = ceil(fill)
         share = fill if fill < 1.0 else 1.0
         time = wave * (share if share > least_share else least_share) * step_s
-        best = min(best, time)
+        times.append(time)
         log_tiles = log(count)
         tiles += (log_tiles, wave / fill, log_tiles + log_area - log_mn)
-    busy_s, moved_s = best * steps, dram_s
+    busy_s, moved_s = min(times) * steps, dram_s
     if rate.warm_s and moved + (WEIGHTS - 1.0) * b_elements * element_bytes[0] <= rate.warm_bytes:
         moved_s = min(dram_s, moved * rate.warm_s)
     total_s = rate.launch_s + (busy_s if busy_s > moved_s else moved_s)
@@ -55,7 +55,10 @@ def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[i
     ]  # fmt: skip
     for size in (m, n):
         row += [(size + rest) // edge * edge / size for edge, rest in _EDGES]
-    return Core(total_s, mma_s, l2_s, dram_s, rate.launch_s, (), (), ()), row
+    beside = log_core - log(steps)
+    row += [log(time) - beside for time in times]
+    row += (log_m - log_n, log_n - log_k, log_m - log_k)
+    return Core(total_s, mma_s, l2_s, dram_s, rate.launch_s, (), (), (), ()), row
 
 
 def bound_of(parts: Core) -> int:

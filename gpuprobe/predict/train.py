@@ -19,7 +19,8 @@ from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.dataset import Dataset, read_published, read_sweep
 from gpuprobe.predict.domain import RANGED
 from gpuprobe.predict.errors_of import summary
-from gpuprobe.predict.fitting import HeldOut, Say, cross_validate, fit
+from gpuprobe.predict.features import OF_TABLES
+from gpuprobe.predict.fitting import HeldOut, Kin, Say, cross_validate, fit
 from gpuprobe.predict.fitting_lasting import FEWEST_ROWS, Judged, Settled
 from gpuprobe.predict.head import Head
 from gpuprobe.predict.machine import machine
@@ -69,11 +70,16 @@ LICENCES: Final = {
     "aiconfigurator": "fitted to data of ai-dynamo/aiconfigurator (commit 095f58a), Apache-2.0, © NVIDIA",
     "vidur": "fitted to data of microsoft/vidur (commit 7d47513), MIT, © Microsoft Corporation",
 }
-_OWN_RECIPE: Final = Recipe(trees=600, step=0.09)
+KIN: Final = {"h100-sxm": "h200-sxm", "h200-sxm": "h100-sxm"}
+"""GPUs of one chip that learn from each other's hot and cold rows; not of (n,k) pairs that they are judged by."""
+_OWN_RECIPE: Final = Recipe(trees=400, depth=7, step=0.1, rows=0.6)
 _MANY_ROWS: Final = 3000
-_SMALL_RECIPE: Final = Recipe(trees=400, step=0.13, bins=64)
+"""Rows of a class beyond which another GPU's rows gain nothing: bf16 at 8,000 rows errs no less with 9,000 more."""
+_SMALL_RECIPE: Final = Recipe(trees=400, step=0.13, damping=1.5, bins=64)
 _RAGGED_RECIPE: Final = Recipe(trees=400, step=0.08, damping=2.0, bins=64)
-_VIDUR_RECIPE: Final = Recipe(trees=700, depth=8, step=0.1, damping=1.0, features=0.3, rows=0.3)
+_VIDUR_RECIPE: Final = Recipe(
+    trees=700, depth=8, step=0.1, damping=1.0, features=0.3, rows=0.3, sees=OF_TABLES
+)  # fmt: skip
 _PUBLISHED_RECIPES: Final = {
     "aiconfigurator": replace(_VIDUR_RECIPE, rows=0.6, clip=0.8, median=True),
     "vidur": _VIDUR_RECIPE,
@@ -86,6 +92,7 @@ class Class(NamedTuple):
     data: Dataset
     recipe: Recipe
     slow: Dataset | None = None
+    kin: Kin | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,8 @@ def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
     for folder in sorted(path for path in own.glob("*") if path.is_dir()):
         files = sorted(folder.glob("gemm_*.parquet"))
         if files and (not wanted or folder.name in wanted):
-            classes = tuple(part for data, slow in read_sweep(files) for part in _classes(data, slow))
+            kin = _kin_of(folder)
+            classes = tuple(part for data, slow in read_sweep(files) for part in _classes(data, slow, kin))
             yield Job(folder.name, OWN, _OWN_PROTOCOL, classes)
     if reference is None:
         return
@@ -117,14 +125,28 @@ def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
             yield Job(table.device, table.source, table.protocol, (Class(data, _PUBLISHED_RECIPES[table.source]),))
 
 
-def _classes(data: Dataset, slow: Dataset) -> Iterator[Class]:
+def _kin_of(folder: Path) -> list[Kin]:
+    """What another GPU of the chip timed, per type; nothing where there are no data of one."""
+    name = KIN.get(folder.name, "")
+    files = sorted((folder.parent / name).glob("gemm_*.parquet")) if name else []
+    return [Kin(name, data, machine(device.load(name), data.dtype)) for data, _ in (read_sweep(files) if files else ())]
+
+
+def _classes(data: Dataset, slow: Dataset, kin: Sequence[Kin]) -> Iterator[Class]:
     """The alignment classes with enough rows for folds."""
     for found in present(data.alignment):
         mask = data.alignment == found
         if mask.sum() >= FEWEST_ROWS:
             aligned = _OWN_RECIPE if mask.sum() > _MANY_ROWS else _SMALL_RECIPE
             recipe = aligned if found == Alignment.ALIGNED else _RAGGED_RECIPE
-            yield Class(data.where(mask), recipe, slow.where(slow.alignment == found))
+            theirs = [replace(one, data=one.data.where(one.data.alignment == found)) for one in kin]
+            fits = (
+                one
+                for one in theirs
+                if mask.sum() <= _MANY_ROWS and one.data.dtype == data.dtype and len(one.data) >= FEWEST_ROWS
+                and one.data.targets.keys() == data.targets.keys()
+            )  # fmt: skip
+            yield Class(data.where(mask), recipe, slow.where(slow.alignment == found), next(fits, None))
 
 
 def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
@@ -132,14 +154,14 @@ def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
     spec = device.load(job.device)
     heads: list[Head] = []
     judged: list[HeldOut] = []
-    for data, recipe, slow in job.classes:
+    for data, recipe, slow, kin in job.classes:
         name = f"{job.device} {job.source} {data.dtype} {Alignment(int(data.alignment.max())).label}"
 
         def report(text: str, name: str = name) -> None:
             say(f"{name}: {text}")
 
         twin = twin_of(data, judged)
-        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report, slow, twin)
+        head, held_out = fit(data, machine(spec, data.dtype), recipe, FOLDS, job.protocol, report, slow, twin, kin)
         heads.append(head)
         judged.append(held_out)
     settled = settle(judged)
@@ -181,9 +203,9 @@ def judge(job: Job, say: Say) -> list[HeldOut]:
     """Every class of a job predicted by models that did not see its (n,k) pairs."""
     spec = device.load(job.device)
     judged: list[HeldOut] = []
-    for data, recipe, slow in job.classes:
+    for data, recipe, slow, kin in job.classes:
         twin = twin_of(data, judged)
-        judged.append(cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say, slow, twin))
+        judged.append(cross_validate(data, machine(spec, data.dtype), recipe, FOLDS, say, slow, twin, kin))
     return judged
 
 
@@ -225,6 +247,8 @@ def _entry(part: Class, head: Head, held_out: HeldOut, settled: Settled | None) 
         "layouts": list(head.layouts), "rows": len(data), "unsure_rows": int((~part.data.fair).sum()),
         "domain": {name: [float(f"{np.exp(end):.4g}") for end in pair] for name, pair in _domain(head)}, "errors": {},
     }  # fmt: skip
+    if part.kin is not None and not held_out.twin:
+        entry["learned_with"] = {"device": part.kin.device, "rows": len(part.kin.data)}
     judged: list[tuple[Mapping[str, Any], HeldOut | Judged]] = [(data.targets, held_out)]
     if settled is not None:
         entry["sustained_rows"] = len(settled.judged.data)

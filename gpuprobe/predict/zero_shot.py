@@ -96,13 +96,17 @@ def borrowed(head: Head, dtype: str) -> Head:
 
 
 def lasting_of(head: Head, other: Head | None, gpu: str) -> Head:
-    """The head with the sustained model of the same class on another GPU of its chip: wider, and out of domain."""
+    """The head with the sustained model of the same class on another GPU of its chip: wider, and out of domain.
+
+    Its power's interval ends a little above the cap, as an analytic one does.
+    """
     if other is None or other.lasting is None:
         return head
     bands = [[[_BORROWED * low, _BORROWED * high] for low, high in regimes] for regimes in other.lasting.bands]
     fitted = {name: getattr(other.machine, name) for name in POWERS}
     return replace(
-        head, machine=replace(head.machine, **fitted), lasting=replace(other.lasting, bands=bands, layouts=()),
+        head, machine=replace(head.machine, **fitted),
+        lasting=replace(other.lasting, bands=bands, layouts=(), most_w=_ABOVE_CAP * head.machine.tdp_w),
         protocol=f"{head.protocol.split(';')[0]}; sustained, power and clock by the model of {gpu}",
     )  # fmt: skip
 

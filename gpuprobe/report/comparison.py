@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from gpuprobe.comparison import Comparison, compare
@@ -38,11 +37,9 @@ class ComparisonView:
         return Counter(str(row.verdict) for row in self.comparison.rows if row.domain == "native").most_common()
 
     def table(self) -> Table:
-        """Rows in the unit they were measured in: all, or those that differ most where there are too many."""
+        """Rows in the unit they were measured in, those that differ most first and no more than a page bears."""
         native = [row for row in self.comparison.rows if row.domain == "native"]
-        apart = sorted(abs(math.log(row.ratio)) if row.ratio > 0 else math.inf for row in native)
-        least = apart[-MOST_ROWS] if len(native) > MOST_ROWS else 0.0
-        shown = [row for row in native if row.ratio <= 0 or abs(math.log(row.ratio)) >= least][: 2 * MOST_ROWS]
+        shown = sorted(native, key=lambda row: -row.apart)[:MOST_ROWS]
         cut_off = f": the {len(shown)} of {len(native)} rows that differ most" if len(shown) < len(native) else ""
         rows = [
             (

@@ -1,8 +1,8 @@
 """Energy of one multiply-add of wgmma.m64n256 from shared memory, on random and on zero operands, in joules.
 
-Method: as energy_alu, with two warpgroups an SM on a quarter and on half of the SMs: at full rate on all of them an
-H100 meets its power cap, and the clock, so the voltage, would fall. The slope over both is the energy of one
-multiply-add with the reading of its operands from shared memory. Pitfalls: zeros take a third of the energy, so rates
+Method: as energy_alu, with two warpgroups an SM on a tenth and on a third of the SMs: at full rate on half of them an
+H100 can meet its power cap, and the clock, so the voltage, would fall. The slope over both is the energy of one
+multiply-add with the reading of its operands from shared memory. Pitfalls: zeros take a quarter of the energy, so rates
 and powers on zeros say little of real work; counting a multiply-add as two operations.
 """
 

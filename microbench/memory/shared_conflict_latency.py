@@ -8,30 +8,11 @@ Pitfalls: two lanes at one word are no conflict. Expected: 23, 25, 29 and 37 cyc
 """
 
 from gpuprobe.families import columns
+from gpuprobe.families.conflicts import SUFFIX, most_ways, offset_of, reduce, slopes
 from gpuprobe.gate import Chain, Expect
 from gpuprobe.probe import Launch, Probe, Published
 
 HOPS, HOP_BYTES = 7, 4096
-SUFFIX = {4: "", 8: ".64", 16: ".128"}
-SETTINGS = {f"ways_{ways:02d}": {"WAYS": ways} for ways in range(1, 33)}
-
-
-def offset_of(lane, ways, width):
-    """Offset of a lane's word in bytes, as the kernel's offset_of."""
-    phase = 128 // width
-    row = lane // phase * ways + lane % phase % ways
-    return row * 128 + lane % phase // ways * width
-
-
-def reduce(point, out):
-    """Cycles for each number of ways that the width allows."""
-    return columns.cycles(list(SETTINGS)[: 128 // int(point["WIDTH"])])(point, out)
-
-
-def estimate(round_):
-    """Cycles a load, for the ways that there are."""
-    slopes = columns.slopes(SETTINGS, "CHAIN", loads, quantity="latency", unit="cycle")
-    return [found for found in slopes(round_) if found.params["WAYS"] <= 128 // found.params["WIDTH"]]
 
 
 def loads(point, setting):
@@ -42,7 +23,7 @@ def loads(point, setting):
 def check(point, seed, out):
     """A lane ends where that many hops lead."""
     width = int(point["WIDTH"])
-    for ways, found in enumerate(columns.rows(out, 128 // width)[:, 1], start=1):
+    for ways, found in enumerate(columns.rows(out, most_ways(width))[:, 1], start=1):
         wanted = int(loads(point, {})) % HOPS * HOP_BYTES + offset_of(ways % 32, ways, width)
         if int(found) != wanted:
             return f"at {ways} ways a lane ends at {int(found):#x}, the host's at {wanted:#x}"
@@ -63,7 +44,7 @@ PROBE = Probe(
     expect=lambda p: Expect(
         loop=True, counts={"LDS" + SUFFIX[p["WIDTH"]]: p["CHAIN"]}, chain=Chain("LDS" + SUFFIX[p["WIDTH"]])
     ),
-    estimate=estimate,
+    estimate=slopes("CHAIN", loads, quantity="latency"),
     reduce=reduce,
     check=check,
     covers=(27,),

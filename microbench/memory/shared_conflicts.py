@@ -9,31 +9,12 @@ are no conflict; at 8 and 16 bytes a warp takes two and four turns without any. 
 import numpy as np
 
 from gpuprobe.families import columns
+from gpuprobe.families.conflicts import SUFFIX, most_ways, offset_of, reduce, slopes
 from gpuprobe.gate import Expect
 from gpuprobe.operands import mix
 from gpuprobe.probe import Launch, Probe
 
 UNROLL, WARPS = 7, 32
-SUFFIX = {4: "", 8: ".64", 16: ".128"}
-SETTINGS = {f"ways_{ways:02d}": {"WAYS": ways} for ways in range(1, 33)}
-
-
-def offset_of(lane, ways, width):
-    """Offset of a lane's word in bytes, as the kernel's offset_of."""
-    phase = 128 // width
-    row = lane // phase * ways + lane % phase % ways
-    return row * 128 + lane % phase // ways * width
-
-
-def reduce(point, out):
-    """Cycles for each number of ways that the width allows."""
-    return columns.cycles(list(SETTINGS)[: 128 // int(point["WIDTH"])])(point, out)
-
-
-def estimate(round_):
-    """Cycles an access, for the ways that there are."""
-    slopes = columns.slopes(SETTINGS, "PASSES", accesses, quantity="cycles", unit="cycle")
-    return [found for found in slopes(round_) if found.params["WAYS"] <= 128 // found.params["WIDTH"]]
 
 
 def accesses(point, setting):
@@ -44,7 +25,7 @@ def accesses(point, setting):
 def check(point, seed, out):
     """The sum of one lane for each number of ways."""
     width = int(point["WIDTH"])
-    for ways, found in enumerate(columns.rows(out, 128 // width)[:, 1], start=1):
+    for ways, found in enumerate(columns.rows(out, most_ways(width))[:, 1], start=1):
         lane = ways % 32
         wanted = wanted_sum(point, seed, lane, offset_of(lane, ways, width) // 4, width)
         if int(found) != wanted:
@@ -78,7 +59,7 @@ PROBE = Probe(
     prologue=True,
     settings=("WAYS",),
     expect=expect,
-    estimate=estimate,
+    estimate=slopes("PASSES", accesses, quantity="cycles"),
     reduce=reduce,
     check=check,
     covers=(27,),

@@ -7,6 +7,8 @@ threads' sums. Pitfalls: counting the bytes moved. Expected: DRAM bandwidth / ST
 again, as DRAM and L2 fetch more than a sector.
 """
 
+from functools import cache
+
 import numpy as np
 
 from gpuprobe.estimate import rate
@@ -41,8 +43,13 @@ def check(point, seed, out):
 def used(point):
     """Bytes used in one sample: whole turns of all threads, and those of the last turn that fit."""
     whole, total = point.data_bytes // 4 // (int(point["STRIDE"]) or 32), point.grid * point.block
-    turns = (whole - 1 - np.arange(total, dtype=np.int64) + total) // (UNROLL * total)
-    return 4.0 * UNROLL * float(turns.sum()) * point.iters
+    return 4.0 * UNROLL * turns_of_all(whole, total) * point.iters
+
+
+@cache
+def turns_of_all(whole, total):
+    """Turns that ``total`` threads take together through ``whole`` elements."""
+    return float(((whole - 1 - np.arange(total, dtype=np.int64) + total) // (UNROLL * total)).sum())
 
 
 PROBE = Probe(

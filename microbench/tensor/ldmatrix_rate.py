@@ -8,51 +8,12 @@ Expected: 128 B/cycle/SM, the width of shared memory, with 16 warps; one warp re
 H100.
 """
 
-from gpuprobe import bounds
-from gpuprobe.estimate import rate_per_sm
-from gpuprobe.families.matrix_path import loaded_sums
-from gpuprobe.families.mma_host import expect_warps
-from gpuprobe.gate import Expect
-from gpuprobe.operands import words
-from gpuprobe.probe import Launch, Probe, sm_count
-
-LOADS = 16
+from gpuprobe.families.matrix_path import MOVES, loaded_sums, rate_probe
 
 
-def moved(point):
-    """Bytes that one SM loads in one sample."""
-    return float(point.iters * LOADS * int(point["WARPS"]) * int(point["X"]) * 128)
+def wanted(point, seed):
+    """The sum of every lane."""
+    return loaded_sums(point.iters, MOVES, int(point["X"]), trans=bool(point["TRANS"]), seed=seed)
 
 
-def check(point, seed, out):
-    """Every sum of every lane."""
-    wanted = loaded_sums(point.iters, LOADS, int(point["X"]), trans=bool(point["TRANS"]), seed=seed)
-    return expect_warps(words(out)[: point.grid * point.block * 4], wanted)
-
-
-def expect(p):
-    """LOADS loads."""
-    opcode = f"LDSM.16.{'MT88' if p['TRANS'] else 'M88'}" + ("" if p["X"] == 1 else f".{p['X']}")
-    return Expect(loop=True, counts={opcode: LOADS}, native=(opcode,))
-
-
-PROBE = Probe(
-    name="ldmatrix_rate",
-    unit="B/cycle/SM",
-    quantity="rate",
-    defines={"X": [1, 2, 4], "TRANS": [0, 1], "LOADS": [LOADS]},
-    axes={"WARPS": [1, 4, 16], "PASSES": [1, 3]},
-    quick={"X": [4], "WARPS": [16]},
-    launch=Launch(
-        grid=sm_count,
-        block=lambda p, d: 32 * p["WARPS"],
-        iters=lambda p, d: p["PASSES"] * 440_000 // (LOADS * max(p["WARPS"] * p["X"], 8)),
-    ),
-    expect=expect,
-    estimate=rate_per_sm(moved, "B/cycle/SM"),
-    bound=bounds.shared_port,
-    check=check,
-    out_words=192 * 512 * 4,
-    best_over=("WARPS",),
-    covers=(10,),
-)
+PROBE = rate_probe("ldmatrix_rate", "LDSM", "LOADS", wanted, covers=(10,), archs=">=sm_80")

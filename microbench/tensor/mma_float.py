@@ -14,11 +14,9 @@ Expected on H100: FP16 m16n8k16 24 cycles, m16n8k8 17; TF32 m16n8k8 24 cycles an
 506; FP64 26, 34, 50 and 82 cycles for m8n8k4 and m16n8k4, k8, k16.
 """
 
-from gpuprobe import bounds
-from gpuprobe.families.mma_grid import OUT_WORDS, PASSES, Grid, check, expect
+from gpuprobe.families.mma_grid import grid_probe
 from gpuprobe.families.mma_grid import published_best as best
 from gpuprobe.families.mma_grid import published_latency as latency
-from gpuprobe.probe import Launch, Probe, sm_count
 
 HEADLINES = ["F16_F16_M16N8K16", "TF32_F32_M16N8K8", "F64_M8N8K4"]
 ANYWHERE = [*HEADLINES, "F16_F32_M16N8K8", "F16_F16_M16N8K8", "BF16_F32_M16N8K8", "TF32_F32_M16N8K4"]
@@ -33,25 +31,11 @@ def instructions(device):
 SPACED = "CUDA 13 puts 16 stall cycles and a filler instruction between dependent MMAs: 17 pass; theirs is older code"
 LOG, TABLE3 = "Johnsonms/NVIDIA-Hopper-Benchmark, raw/mma_m16n8k{}.log", "arXiv:2206.02874 Table 3"
 TABLE7 = "arXiv:2402.13499 Table VII (accumulators not stated; FP32 ones run at half this rate on GeForce)"
-GRID = Grid(tuple(HEADLINES))
-PROBE = Probe(
-    name="mma_float",
-    unit="FMA/cycle/SM",
-    quantity="rate",
-    kernel="mma_rate",
-    defines={"MMA": instructions, "ILP": [1, 4]},
-    axes={"WARPS": [1, 4, 8, 16], "OPERANDS": ["random", "zero"], "PASSES": list(PASSES)},
-    quick={"MMA": HEADLINES, "WARPS": [1, 16]},
-    keep=GRID.keeps,
-    launch=Launch(grid=sm_count, block=lambda p, d: 32 * p["WARPS"], iters=GRID.passes),
-    expect=expect,
-    estimate=GRID.estimates(),
-    bound=bounds.matrix("MMA"),
-    check=check,
-    out_words=OUT_WORDS,
-    best_over=("WARPS", "ILP"),
+PROBE = grid_probe(
+    "mma_float",
+    HEADLINES,
+    instructions,
     covers=(1, 2, 9),
-    noise={"throughput": 0.0042, "throughput@cycle": 0.0015, "rate@time": 0.0042},
     published=[
         latency("h100-sxm", "F16_F16_M16N8K16", 24.06, LOG.format(16)),
         latency("h100-sxm", "F16_F16_M16N8K8", 16.0, LOG.format(8), SPACED),

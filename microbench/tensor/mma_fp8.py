@@ -12,31 +12,15 @@ Expected on H100: 44 cycles and 680 to 706 FMA/cycle/SM for m16n8k32, half of FP
 the rate of FP16.
 """
 
-from gpuprobe import bounds
-from gpuprobe.families.mma_grid import OUT_WORDS, PASSES, Grid, check, expect
-from gpuprobe.probe import Launch, Probe, sm_count
+from gpuprobe.families.mma_grid import grid_probe
 
 HEADLINES = ["E4M3_F32_M16N8K32"]
 OTHERS = ["E4M3_F32_M16N8K16", "E4M3_F16_M16N8K32", "E5M2_F32_M16N8K32"]
 OTHERS += ["E4M3_E5M2_F32_M16N8K32", "E5M2_E4M3_F32_M16N8K32"]
-GRID = Grid(tuple(HEADLINES))
-PROBE = Probe(
-    name="mma_fp8",
-    unit="FMA/cycle/SM",
-    quantity="rate",
-    kernel="mma_rate",
+PROBE = grid_probe(
+    "mma_fp8",
+    HEADLINES,
+    HEADLINES + OTHERS,
     archs=">=sm_89",
-    defines={"MMA": HEADLINES + OTHERS, "ILP": [1, 4]},
-    axes={"WARPS": [1, 4, 8, 16], "OPERANDS": ["random", "zero"], "PASSES": list(PASSES)},
-    quick={"MMA": HEADLINES, "WARPS": [1, 16]},
-    keep=GRID.keeps,
-    launch=Launch(grid=sm_count, block=lambda p, d: 32 * p["WARPS"], iters=GRID.passes),
-    expect=expect,
-    estimate=GRID.estimates(),
-    bound=bounds.matrix("MMA"),
-    check=check,
-    out_words=OUT_WORDS,
-    best_over=("WARPS", "ILP"),
     covers=(6, 9),
-    noise={"throughput": 0.0042, "throughput@cycle": 0.0015, "rate@time": 0.0042},
 )

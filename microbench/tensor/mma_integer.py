@@ -10,11 +10,9 @@ Expected on H100: INT8 m16n8k32 24 cycles and 2730 FMA/cycle/SM (two thirds of 4
 m16n8k256 24 cycles and 21840; INT4 172 to 426 cycles, b1 with XOR 119.
 """
 
-from gpuprobe import bounds
-from gpuprobe.families.mma_grid import OUT_WORDS, PASSES, Grid, check, expect
+from gpuprobe.families.mma_grid import grid_probe
 from gpuprobe.families.mma_grid import published_best as best
 from gpuprobe.families.mma_grid import published_latency as latency
-from gpuprobe.probe import Launch, Probe, sm_count
 
 HEADLINES = ["S8_M16N8K32", "S4_M16N8K64", "B1_AND_M16N8K256"]
 OTHERS = ["S8_M8N8K16", "S8_M16N8K16", "S4_M8N8K32", "S4_M16N8K32"]
@@ -22,25 +20,11 @@ OTHERS += ["B1_AND_M8N8K128", "B1_AND_M16N8K128", "B1_XOR_M16N8K256"]
 SPACED = "CUDA 13 puts 16 stall cycles and a filler instruction between dependent MMAs: 17 pass; theirs is older code"
 LOG, TABLE3 = "Johnsonms/NVIDIA-Hopper-Benchmark, raw/mma_{}.log", "arXiv:2206.02874 Table 3"
 TABLE7 = "arXiv:2402.13499 Table VII"
-GRID = Grid(tuple(HEADLINES))
-PROBE = Probe(
-    name="mma_integer",
-    unit="FMA/cycle/SM",
-    quantity="rate",
-    kernel="mma_rate",
-    defines={"MMA": HEADLINES + OTHERS, "ILP": [1, 4]},
-    axes={"WARPS": [1, 4, 8, 16], "OPERANDS": ["random", "zero"], "PASSES": list(PASSES)},
-    quick={"MMA": HEADLINES, "WARPS": [1, 16]},
-    keep=GRID.keeps,
-    launch=Launch(grid=sm_count, block=lambda p, d: 32 * p["WARPS"], iters=GRID.passes),
-    expect=expect,
-    estimate=GRID.estimates(),
-    bound=bounds.matrix("MMA"),
-    check=check,
-    out_words=OUT_WORDS,
-    best_over=("WARPS", "ILP"),
+PROBE = grid_probe(
+    "mma_integer",
+    HEADLINES,
+    HEADLINES + OTHERS,
     covers=(1, 2, 7, 8),
-    noise={"throughput": 0.0042, "throughput@cycle": 0.0015, "rate@time": 0.0042},
     published=[
         latency("h100-sxm", "S8_M8N8K16", 14.06, LOG.format("m8n8k16")),
         latency("h100-sxm", "S8_M16N8K16", 16.0, LOG.format("m16n8k16"), SPACED),

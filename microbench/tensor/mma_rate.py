@@ -13,7 +13,7 @@ Other shapes and types: mma_float, mma_integer, mma_fp8, mma_sparse.
 """
 
 from gpuprobe import bounds
-from gpuprobe.families.mma_grid import OUT_WORDS, PASSES, Grid, check, expect
+from gpuprobe.families.mma_grid import NOISE, OUT_WORDS, PASSES, Grid, check, expect
 from gpuprobe.probe import Launch, Probe, Published, sm_count
 
 H100 = "Johnsonms/NVIDIA-Hopper-Benchmark, raw/mma_m16n8k16.log"
@@ -36,7 +36,7 @@ PROBE = Probe(
     out_words=OUT_WORDS,
     best_over=("WARPS", "ILP"),
     covers=(2,),
-    noise={"throughput": 0.0042, "throughput@cycle": 0.0015, "rate@time": 0.0042},
+    noise=NOISE,
     published=[
         Published("h100-sxm", 1339.5, H100, BEST, "rate", tolerance=0.05, method="best of warps x ILP"),
         Published(

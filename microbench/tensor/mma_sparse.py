@@ -15,11 +15,10 @@ dense rate of mma.sync and half of the sparse peak (wgmma reaches that); INT8 m1
 m16n8k32.
 """
 
-from gpuprobe import arch, bounds
-from gpuprobe.families.mma_grid import OUT_WORDS, PASSES, Grid, check, expect
+from gpuprobe import arch
+from gpuprobe.families.mma_grid import grid_probe
 from gpuprobe.families.mma_grid import published_best as best
 from gpuprobe.families.mma_grid import published_latency as latency
-from gpuprobe.probe import Launch, Probe, sm_count
 
 HEADLINES = ["SP_F16_F32_M16N8K32", "SP_S8_M16N8K64"]
 OTHERS = ["SP_F16_F32_M16N8K16", "SP_F16_F16_M16N8K16", "SP_F16_F16_M16N8K32"]
@@ -44,25 +43,12 @@ A100 = {
     "SP_S8_M16N8K64": (24.7, 3961.5),
     "SP_S8_M16N8K32": (17.9, 2665.2),
 }
-GRID = Grid(tuple(HEADLINES))
-PROBE = Probe(
-    name="mma_sparse",
-    unit="FMA/cycle/SM",
-    quantity="rate",
-    kernel="mma_rate",
-    defines={"MMA": instructions, "ILP": [1, 4]},
-    axes={"WARPS": [1, 8, 16], "OPERANDS": ["random", "zero"], "PASSES": list(PASSES)},
-    quick={"MMA": HEADLINES, "WARPS": [1, 16]},
-    keep=GRID.keeps,
-    launch=Launch(grid=sm_count, block=lambda p, d: 32 * p["WARPS"], iters=GRID.passes),
-    expect=expect,
-    estimate=GRID.estimates(),
-    bound=bounds.matrix("MMA"),
-    check=check,
-    out_words=OUT_WORDS,
-    best_over=("WARPS", "ILP"),
+PROBE = grid_probe(
+    "mma_sparse",
+    HEADLINES,
+    instructions,
+    warps=(1, 8, 16),
     covers=(3,),
-    noise={"throughput": 0.0042, "throughput@cycle": 0.0015, "rate@time": 0.0042},
     published=[
         *(latency("a100-pcie-40gb", name, cycles, TABLE6) for name, (cycles, _) in A100.items()),
         *(best("a100-pcie-40gb", name, fma, TABLE6) for name, (_, fma) in A100.items()),

@@ -8,52 +8,12 @@ Expected: 128 B/cycle/SM, the width of shared memory, with 16 warps; one warp re
 H100.
 """
 
-from gpuprobe import bounds
-from gpuprobe.estimate import rate_per_sm
-from gpuprobe.families.matrix_path import stored
-from gpuprobe.families.mma_host import expect_warps
-from gpuprobe.gate import Expect
-from gpuprobe.operands import words
-from gpuprobe.probe import Launch, Probe, sm_count
-
-STORES = 16
+from gpuprobe.families.matrix_path import rate_probe, stored
 
 
-def moved(point):
-    """Bytes that one SM stores in one sample."""
-    return float(point.iters * STORES * int(point["WARPS"]) * int(point["X"]) * 128)
-
-
-def check(point, seed, out):
+def wanted(point, seed):
     """What each warp reads of one tile."""
-    wanted = stored(point.iters, int(point["X"]), trans=bool(point["TRANS"]), seed=seed)
-    return expect_warps(words(out)[: point.grid * point.block * 4], wanted)
+    return stored(point.iters, int(point["X"]), trans=bool(point["TRANS"]), seed=seed)
 
 
-def expect(p):
-    """STORES stores."""
-    opcode = f"STSM.16.{'MT88' if p['TRANS'] else 'M88'}" + ("" if p["X"] == 1 else f".{p['X']}")
-    return Expect(loop=True, counts={opcode: STORES}, native=(opcode,))
-
-
-PROBE = Probe(
-    name="stmatrix_rate",
-    unit="B/cycle/SM",
-    quantity="rate",
-    archs=">=sm_90",
-    defines={"X": [1, 2, 4], "TRANS": [0, 1], "STORES": [STORES]},
-    axes={"WARPS": [1, 4, 16], "PASSES": [1, 3]},
-    quick={"X": [4], "WARPS": [16]},
-    launch=Launch(
-        grid=sm_count,
-        block=lambda p, d: 32 * p["WARPS"],
-        iters=lambda p, d: p["PASSES"] * 440_000 // (STORES * max(p["WARPS"] * p["X"], 8)),
-    ),
-    expect=expect,
-    estimate=rate_per_sm(moved, "B/cycle/SM"),
-    bound=bounds.shared_port,
-    check=check,
-    out_words=192 * 512 * 4,
-    best_over=("WARPS",),
-    covers=(11,),
-)
+PROBE = rate_probe("stmatrix_rate", "STSM", "STORES", wanted, covers=(11,), archs=">=sm_90")

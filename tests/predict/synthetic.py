@@ -10,7 +10,7 @@ from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.dataset import Dataset
 from gpuprobe.predict.machine import machine
 
-RECIPE = Recipe(trees=60, depth=5, step=0.2, damping=1.0)
+RECIPE = Recipe(trees=60, depth=5, step=0.2, damping=1.0, bins=32)
 MACHINE = machine(device.load("h100-sxm"), "bf16")
 
 

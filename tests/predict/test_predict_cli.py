@@ -85,7 +85,7 @@ def test_wrong_use_is_one_line_and_a_hint(capsys, args, tmp_path, monkeypatch):
 def test_csv_keeps_rows_and_columns_and_adds_the_predictions(capsys, tmp_path):
     path, output = tmp_path / "in.csv", tmp_path / "out.csv"
     path.write_text(
-        "layer,m,n,k,dtype,layout\nq,1,4096,4096,bf16,tn\nx,9,4095,33,bf16,nn\nv,64,1024,1024,fp8,tn\nq2,1,4096,4096,bf16,tn\n"
+        "layer,m,n,k,dtype,layout\nq,1,4096,4096,bf16,tn\nx,9,4095,33,bf16,nn\nv,64,1024,1024,fp32,nn\nq2,1,4096,4096,bf16,tn\n"
     )
     code, _, _ = run(capsys, "--csv", path, "-o", output)
     rows = list(csv.DictReader(output.open()))
@@ -93,7 +93,7 @@ def test_csv_keeps_rows_and_columns_and_adds_the_predictions(capsys, tmp_path):
     assert list(rows[0])[6:] == list(COLUMNS)
     assert rows[0]["hot_us"] == rows[3]["hot_us"]
     assert [row["in_domain"] for row in rows] == ["true", "true", "false", "true"]
-    single = Predictor.load("h100-sxm").gemm(64, 1024, 1024, "fp8")
+    single = Predictor.load("h100-sxm").gemm(64, 1024, 1024, "fp32", "nn")  # timed in tn alone
     assert float(rows[2]["cold_us_high"]) == pytest.approx(single.cold.high * 1e6, rel=1e-4)
 
 

@@ -15,6 +15,8 @@ from gpuprobe.predict.train import Class, Job
 
 from .synthetic import MACHINE, RECIPE, dataset, fitted
 
+FEW_TREES = replace(RECIPE, trees=12, depth=4, step=0.4)
+
 
 def test_no_n_and_k_pair_is_in_two_folds():
     data = dataset()
@@ -65,25 +67,27 @@ def test_the_head_predicts_rows_of_the_same_law_and_knows_its_domain():
     assert low < 0.9 * value and high > 1.1 * value
 
 
-def test_training_again_gives_the_same_file(tmp_path):
+def test_training_again_gives_the_same_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "SPREAD_RECIPE", FEW_TREES)
     for name in ("a", "b"):
-        head, _ = fitting.fit(dataset(rows=400), MACHINE, RECIPE, 2, "made up", lambda text: None)
+        head, _ = fitting.fit(dataset(rows=200), MACHINE, FEW_TREES, 2, "made up", lambda text: None)
         artefact.write(tmp_path / name, "h100-sxm", "gpuprobe", [head])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_rows_chosen_by_doubt_train_and_judge_nothing():
-    data = dataset(rows=900)
+def test_rows_chosen_by_doubt_train_and_judge_nothing(monkeypatch):
+    monkeypatch.setattr(fitting, "SPREAD_RECIPE", FEW_TREES)
+    data = dataset(rows=600)
     doubted = np.arange(len(data)) % 3 == 0
     noise = np.exp(np.where(doubted, 0.5, 0.0) * np.random.default_rng(3).normal(size=len(data)))
     data = replace(data, targets={name: time * noise for name, time in data.targets.items()}, unsure=doubted)
-    head, held_out = fitting.fit(data, MACHINE, RECIPE, 3, "made up", lambda text: None)
+    head, held_out = fitting.fit(data, MACHINE, FEW_TREES, 3, "made up", lambda text: None)
     assert len(held_out.data) == len(held_out.errors) == (~doubted).sum()
     assert held_out.data.fair.all()
-    told = fitting.fit(replace(data, unsure=None), MACHINE, RECIPE, 3, "made up", lambda text: None)[1]
+    told = fitting.fit(replace(data, unsure=None), MACHINE, FEW_TREES, 3, "made up", lambda text: None)[1]
     assert len(told.errors) == len(data)
     assert summary(held_out.errors[:, 0])[1] < 0.75 * summary(told.errors[:, 0])[1]
-    only_fair, _ = fitting.fit(data.where(data.fair), MACHINE, RECIPE, 3, "made up", lambda text: None)
+    only_fair, _ = fitting.fit(data.where(data.fair), MACHINE, FEW_TREES, 3, "made up", lambda text: None)
     shapes = data.m[:50], data.n[:50], data.k[:50], data.nn[:50]
     assert not np.array_equal(head.many(*shapes).values["hot"][0], only_fair.many(*shapes).values["hot"][0])
 
@@ -116,3 +120,23 @@ def test_tables_hold_groups_noise_and_baselines_or_say_why_not(monkeypatch):
     assert compared["roofline by datasheet"].errors[1] > rows[0].errors[1]
     assert "not installed" in compared["nvMatmulHeuristics"].note
     assert "scikit-learn" in compared["random forest on logs"].note
+
+
+def test_rows_of_another_gpu_train_but_not_of_pairs_judged_and_judge_nothing(monkeypatch):
+    monkeypatch.setattr(fitting, "SPREAD_RECIPE", FEW_TREES)
+    data, theirs = dataset(rows=300), dataset(rows=600, seed=4)
+    theirs = replace(theirs, targets={name: 1.3 * time for name, time in theirs.targets.items()})
+    own = fitting.cross_validate(data, MACHINE, FEW_TREES, 3, lambda text: None)
+    kin = fitting.Kin("h200-sxm", theirs, MACHINE)
+    held_out = fitting.cross_validate(data, MACHINE, FEW_TREES, 3, lambda text: None, kin=kin)
+    assert len(held_out.data) == len(data)
+    assert held_out.errors[:, 0].std() < own.errors[:, 0].std() and abs(np.median(held_out.errors[:, 0])) < 0.05
+    # the same pairs wildly wrong on the other GPU: no row judged may have seen its pair there
+    wild = {name: np.where(theirs.folds(3) == 0, 50 * time, time) for name, time in theirs.targets.items()}
+    spoilt = fitting.Kin("h200-sxm", replace(theirs, targets=wild), MACHINE)
+    monkeypatch.setattr(fitting, "tuned", lambda data, machine: machine)
+    first, second = (
+        fitting.cross_validate(data, MACHINE, FEW_TREES, 3, lambda text: None, kin=one).errors for one in (kin, spoilt)
+    )
+    judged = data.folds(3) == 0
+    assert np.array_equal(first[judged], second[judged]) and not np.array_equal(first, second)

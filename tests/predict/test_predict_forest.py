@@ -108,3 +108,22 @@ def test_leaves_of_medians_are_not_moved_by_a_few_wild_rows():
     leaf, residual = np.array([0, 0, 0, 2, 2]), np.array([[1.0], [5.0], [2.0], [4.0], [8.0]])
     medians = boosting._medians(leaf, residual, replace(SMALL, depth=2, damping=0.0001))
     assert medians.ravel() == pytest.approx([2.0, 0.0, 6.0, 0.0], abs=1e-3)
+
+
+def test_a_feature_nobody_answers_for_is_no():
+    columns, targets = made()
+    whose = (np.arange(len(targets)) % 2).astype(float)
+    grown = boosting.grow([*columns, whose], targets + whose[:, None], SMALL)
+    assert (grown.feature == 3).any()
+    folded = forest.answered_no(grown, 3)
+    assert not (folded.feature == 3).any()
+    assert folded.many(columns) == pytest.approx(grown.many([*columns, np.zeros(len(targets))]), abs=1e-6)
+    assert folded.many(columns).mean() < grown.many([*columns, np.ones(len(targets))]).mean() - 0.5
+
+
+def test_a_recipe_that_sees_some_features_asks_for_no_other():
+    columns, targets = made()
+    grown = boosting.grow(columns, targets, replace(SMALL, sees=1))
+    assert set(grown.feature.ravel().tolist()) == {0}
+    first = boosting.grow(columns[:1], targets, SMALL)
+    assert np.array_equal(grown.leaves, first.leaves)

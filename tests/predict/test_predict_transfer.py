@@ -87,9 +87,8 @@ def test_a_power_changes_nothing_of_the_times():
     watts = 300 * np.exp(0.5 * np.sin(7 * np.log(data.n)))
     both = fitting._seen(replace(data, targets={"hot": data.targets["hot"], "power": watts}), MACHINE)
     assert (times.timed, both.timed) == (1, 1)
-    every = np.ones(len(data), bool)
     alone, joint = (
-        fitting._grown(seen, every, np.zeros_like(seen.targets), RECIPE, None).many(seen.columns)
+        fitting._grown(seen, np.zeros_like(seen.targets), RECIPE, None, None).many(seen.columns)
         for seen in (times, both)
     )
     assert joint[:, 0] == pytest.approx(alone[:, 0], abs=1e-6)

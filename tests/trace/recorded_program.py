@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import signal
 import sys
 import time
 
@@ -23,43 +22,82 @@ def main(what, launches):
         assert os.wait()[1] == 0
         return 0
     cuda = initialise_cuda()
-    if what == "profiler":
-        for begins in (1, 0, 1, 0):
-            cuda.fake_run(launches)
-            cuda.fake_profiler(begins)
-            time.sleep(0.01)
-        return 5
-    if what == "settle":  # launches before any window, in one, and long after it: twice, the second time settled
-        cuda.fake_run(launches)
-        time.sleep(0.1)
-        cuda.fake_profiler(1)
-        cuda.fake_run(launches)
-        cuda.fake_profiler(0)
-        for _ in range(3):
-            time.sleep(0.5)
-            cuda.fake_run(launches)
-            cuda.fake_profiler(1)
-            cuda.fake_profiler(0)
-        return 5
-    if what == "graph":
-        cuda.fake_graph()
-        return 5
-    if what == "sample":
-        end = time.monotonic() + 1.2
-        while time.monotonic() < end:
-            cuda.fake_run(launches)
-            time.sleep(0.002)
+    if what in ONCE:
+        ONCE[what](cuda, launches)
         return 5
     cuda.fake_run(launches)
     if what == "kill":
-        time.sleep(0.5)  # more than the recorder's flush period
-        cuda.fake_run(1)
-        os.kill(os.getpid(), signal.SIGKILL)
+        wait_until(lambda: not cuda.fake_pending())
+        cuda.fake_die()
     if what == "wait":
-        time.sleep(0.5)
+        cuda.fake_release()
+        wait_until(cuda.fake_windows)
+        cuda.fake_run(launches)
+    if what == "delay":
+        cuda.fake_release()
+        wait_until(cuda.fake_recording)
+        cuda.fake_run(launches)
+    if what == "twice":
         cuda.fake_run(launches)
     return 5
 
+
+def wait_until(true):
+    """Wait for the recorder, however busy the machine is; a recorder that never answers fails the test."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def profiler(cuda, launches):
+    """Two windows of at least 10 ms, launches before and after them too."""
+    for begins in (1, 0, 1, 0):
+        cuda.fake_run(launches)
+        cuda.fake_profiler(begins)
+        time.sleep(0.01)
+
+
+def settle(cuda, launches):
+    """Launches before any window, in one, after it, and twice between empty ones: by then the recorder knows."""
+    cuda.fake_run(launches)
+    cuda.fake_profiler(1)
+    cuda.fake_run(launches)
+    cuda.fake_profiler(0)
+    for _ in range(3):
+        cuda.fake_run(launches)
+        cuda.cuptiActivityFlushAll(0)
+        cuda.fake_profiler(1)
+        cuda.fake_profiler(0)
+
+
+def borders(cuda, launches):
+    """Two windows; before the second the recorder knows the function that launches, and switches it for the window."""
+    for _ in range(2):
+        cuda.fake_run(launches)
+        cuda.fake_profiler(1)
+        cuda.fake_run(launches)
+        cuda.cuptiActivityFlushAll(0)
+        cuda.fake_profiler(0)
+
+
+def sample(cuda, launches):
+    """Launch until six windows of a sampling recorder have ended."""
+
+    def go_on():
+        cuda.fake_run(launches)
+        return cuda.fake_windows() >= 6
+
+    wait_until(go_on)
+
+
+ONCE = {
+    "profiler": profiler,
+    "settle": settle,
+    "borders": borders,
+    "sample": sample,
+    "graph": lambda cuda, launches: cuda.fake_graph(),
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1], int(sys.argv[2])))

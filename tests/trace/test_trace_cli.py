@@ -57,6 +57,19 @@ def test_json_has_every_section(path: Path) -> None:
     assert exact_keys <= found["exact"].keys()
 
 
+def test_tables_show_what_the_document_holds(tmp_path: Path) -> None:
+    copy = kernel("Memcpy HtoD", 40, 4, 9, cat="gpu_memcpy", bytes=8000)
+    steps = [host(f"ProfilerStep#{number}", 20 * number, 19, "user_annotation") for number in range(3)]
+    phase = host("decode", 0, 50, "user_annotation")
+    shown = run("analyze", write_json(tmp_path / "run.json", [*RUN, copy, *steps, phase]), "--top", "2").output
+    lines = shown.splitlines()
+    assert "steps (2 of 3; all with --json)" in lines
+    assert lines[lines.index("phases") + 2].split()[:2] == ["decode", "50000"]
+    assert lines[lines.index("copies and sets") + 2].split()[-5:] == ["1", "8000", "4000", "0", "2000000000"]
+    stream = lines[lines.index("streams and their queues") + 2].split()
+    assert (stream[0], stream[1], stream[3]) == ("0/7", "13000", "4000")
+
+
 def test_tables_hold_no_control_characters(path: Path) -> None:
     result = run("analyze", path)
     assert result.exit_code == 0

@@ -26,7 +26,7 @@ def rows(table, **columns):
 def spool_of(marks, stats=(), info=None, **tables):
     """A process whose windows begin and end at ``marks``; times count from BASE."""
     given_tables = {
-        "marks": rows("marks", time=BASE + np.array(marks, int), begins=(np.arange(len(marks)) + 1) % 2),
+        "marks": rows("marks", time=BASE + np.array(marks, int), border=(np.arange(len(marks)) + 1) % 2),
         "stats": rows("stats", cupti_ns=BASE + np.array(stats, int), closed=np.ones(len(stats))),
         **tables,
     }

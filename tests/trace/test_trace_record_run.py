@@ -75,10 +75,31 @@ def test_a_forked_worker_has_its_own_spool_and_is_flushed_by_exit(run):
     assert trace.meta["recorder"]["flushed_at_exit"]
 
 
-def test_recording_ends_after_the_seconds_and_the_program_goes_on(run):
-    recording = run("wait", 25, seconds=0.25)
+def test_recording_ends_after_the_seconds_and_the_program_goes_on(run, monkeypatch):
+    monkeypatch.setenv("FAKE_HOLD", "end")  # however slow the machine is, the program's first launches are inside
+    recording = run("wait", 25, seconds=0.05)
     (trace,) = recording.traces
     assert recording.status == 5
+    assert kernels(trace) == len(trace.calls.start) == 25
+
+
+def test_nothing_of_before_the_delay_is_in_the_file(run, monkeypatch):
+    monkeypatch.setenv("FAKE_HOLD", "begin")
+    (trace,) = run("delay", 25, delay=0.001).traces
+    assert kernels(trace) == len(trace.calls.start) == 25
+    assert [trace.texts[name] for name in trace.ranges.name] == ["step"]
+    assert trace.warnings == ()
+
+
+def test_a_program_that_ends_within_the_delay_is_told(run):
+    (trace,) = run("plain", 10, delay=3600).traces
+    assert (kernels(trace), len(trace.calls.start)) == (0, 0)
+    assert "ended within --delay" in trace.warnings[0]
+
+
+def test_seconds_count_from_the_end_of_the_delay(run, monkeypatch):
+    monkeypatch.setenv("FAKE_HOLD", "begin")
+    (trace,) = run("delay", 25, delay=0.001, seconds=3600).traces
     assert kernels(trace) == 25
 
 
@@ -95,15 +116,23 @@ def test_windows_of_the_profiler_api_are_all_that_is_recorded(run):
 
 def test_calls_between_windows_are_left_out_and_soon_not_recorded(run, monkeypatch):
     monkeypatch.setenv("FAKE_NO_NVTX", "1")
+    monkeypatch.setenv("GPUPROBE_FLUSH_MS", "100000")  # the program itself flushes
     (trace,) = run("settle", 10, capture="profiler-api").traces
     assert kernels(trace) == len(trace.calls.start) == 10
     device, before, window, after = 5, 10, 10 + 10, 10
     assert trace.meta["recorder"]["records"] == device + before + window + after
 
 
-def test_one_window_holds_no_call_of_before_or_after(run):
-    (trace,) = run("wait", 25, seconds=0.25).traces
-    assert kernels(trace) == len(trace.calls.start) == 25
+def test_a_launch_across_a_windows_border_is_left_out_with_its_kernel(run, monkeypatch):
+    monkeypatch.setenv("FAKE_BORDERS", "1")
+    monkeypatch.setenv("GPUPROBE_FLUSH_MS", "100000")  # the program itself flushes
+    (trace,) = run("borders", 10, capture="profiler-api").traces
+    assert kernels(trace) == len(trace.calls.start) == 20
+    assert join_launches(trace).known.all()
+    assert "border" not in {trace.texts[name] for name in trace.gpu.name}
+    at_begin, at_end, in_flight = 2, 3, 1  # the last one with the second window alone
+    assert trace.meta["recorder"]["launches_cut"] == 2 * (at_begin + at_end) + in_flight
+    assert trace.meta["recorder"]["without_call"] == 0
 
 
 def test_windows_without_calls_are_told(run, monkeypatch):
@@ -116,9 +145,9 @@ def test_windows_without_calls_are_told(run, monkeypatch):
 
 
 def test_what_windows_take_is_told(run):
-    cost = run("profiler", 10, capture="profiler-api").traces[0].meta["recorder"]
-    assert cost["window_switches"] == 4
-    assert 0 < cost["window_seconds"] < 1
+    meta = run("profiler", 10, capture="profiler-api").traces[0].meta
+    assert meta["recorder"]["window_switches"] == 4
+    assert 0 < meta["recorder"]["window_seconds"] < meta["run"]["wall_seconds"]
 
 
 def test_a_lighter_recorder_records_the_same(run, monkeypatch):
@@ -146,6 +175,7 @@ def test_samples_record_a_part_and_estimate_the_whole(run):
     told = trace.meta["windows"]
     assert told["count"] >= 5
     assert 0 < kernels(trace) == len(trace.calls.start)
+    assert join_launches(trace).known.all()
     kernel_count = told["estimates"]["kernels"]["count"]
     assert kernel_count[0] == pytest.approx(kernels(trace) * told["span_ns"] / told["recorded_ns"])
     assert kernel_count[1] <= kernel_count[0] <= kernel_count[2]
@@ -169,7 +199,7 @@ def test_graphs_are_nodes_or_whole(run):
 
 
 def test_steps_are_cut_out(run):
-    (trace,) = run("wait", 10, window=parse_window(None, "1:2")).traces
+    (trace,) = run("twice", 10, window=parse_window(None, "1:2")).traces
     assert kernels(trace) == len(trace.calls.start) == 10
     assert len(trace.ranges.start) == 1
 

@@ -84,6 +84,12 @@ def test_a_profiler_without_the_gpu_says_so(run_python, monkeypatch):
     assert "operators alone" in recording.notes[-1]
 
 
+def test_options_that_the_profiler_was_not_told_are_named(run_python, monkeypatch):
+    monkeypatch.setenv("FAKE_BUSY", "1")
+    recording = run_python("import torch; torch.init(); torch.launch()", seconds=9.0, capture="profiler-api")
+    assert recording.notes[-1] == "torch.profiler recorded all there was: --seconds, --capture did not apply"
+
+
 OWN = "p = torch.profiler.profile(); p.__enter__(); torch.launch(); {0}; p.__exit__(None, None, None); "
 TELL = "print('own', p.profiler.kernels, flush=True)"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -142,9 +142,8 @@ def test_a_ranking_is_judged_by_what_its_first_choices_lose() -> None:
 
 
 def test_fitting_learns_what_the_core_does_not_know(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    monkeypatch.setattr(fitting, "RECIPE", replace(fitting.RECIPE, trees=60))
+    monkeypatch.setattr(fitting, "RECIPE", replace(fitting.RECIPE, trees=30, depth=5, step=0.3))
+    monkeypatch.setattr(fitting, "_SPREADS", replace(fitting._SPREADS, trees=5, depth=5))
     gemms = [(512, 1024 + 16 * i, 2048) for i in range(20)]
     works = [data.work_of(*gemm, "bf16", "triton-matmul", sample(30, "bf16", 0)) for gemm in gemms]
     work = data.Work(*(np.concatenate(columns) for columns in zip(*works, strict=True)))

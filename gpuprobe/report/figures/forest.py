@@ -66,7 +66,7 @@ def _line(row: Line, top: float, x: Scale) -> Iterator[Markup]:
 def of_comparison(comparison: Comparison) -> Picture | None:
     """The rows of a comparison that lie farthest from 1, in the unit they were measured in."""
     native = [row for row in comparison.rows if row.domain == "native"]
-    shown = sorted(native, key=lambda row: -abs(row.ratio - 1))[:MOST]
+    shown = sorted(native, key=lambda row: -row.apart)[:MOST]
     if not shown:
         return None
     rows = [

@@ -237,7 +237,7 @@ void Recorder::write_info(const char *refusal) {
       {"built_for", std::to_string(CUPTI_API_VERSION)},
       {"calls", calls_},
       {"graphs", whole_graphs_ ? "whole" : "nodes"},
-      {"windows", from_environment("GPUPROBE_SAMPLE").empty() ? from_environment("GPUPROBE_CAPTURE") : "sample"},
+      {"windows", windows()},
       {"rank", from_environment("RANK")},
       {"world_size", from_environment("WORLD_SIZE")},
       {"local_rank", from_environment("LOCAL_RANK")},

@@ -72,8 +72,9 @@ class Recorder {
   void settle();
   void begin_now();
   void end_now();
-  void write_mark(uint64_t time, bool begins);
+  void write_marks(const std::vector<spool::Mark> &marks);
   void leave_window();
+  std::string windows() const;
   uint64_t next_change() const;
   void keep_to_windows(uint64_t now);
   uint64_t pause_ns();
@@ -102,7 +103,7 @@ class Recorder {
   std::atomic<bool> markers_wanted_{false};
   pthread_mutex_t window_lock_ = PTHREAD_MUTEX_INITIALIZER;
   std::string calls_;
-  bool records_syncs_ = false, whole_graphs_ = false, by_profiler_api_ = false;
+  bool records_syncs_ = false, whole_graphs_ = false, by_profiler_api_ = false, delayed_ = false;
   // Callback ids of the runtime and of the driver: all chosen; those off now (window_lock_); those ever called (lock).
   std::vector<uint32_t> chosen_calls_[2], quiet_calls_[2];
   std::vector<bool> called_[2];

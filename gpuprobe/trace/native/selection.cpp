@@ -88,14 +88,22 @@ void Recorder::choose() {
   by_profiler_api_ = from_environment("GPUPROBE_CAPTURE") == "profiler-api";
   const uint64_t now = now_ns(CLOCK_MONOTONIC);
   const uint64_t limit_ms = number_from_environment("GPUPROBE_MILLISECONDS", 0);
+  const uint64_t delay_ms = number_from_environment("GPUPROBE_DELAY_MILLISECONDS", 0);
+  const uint64_t begin = now + delay_ms * kMillisecond;
+  delayed_ = delay_ms > 0;
   finished_ = false;
-  limit_at_ = limit_ms ? now + limit_ms * kMillisecond : UINT64_MAX;
+  limit_at_ = limit_ms ? begin + limit_ms * kMillisecond : UINT64_MAX;
   const std::string sample = from_environment("GPUPROBE_SAMPLE");  // milliseconds on:off
   const size_t colon = sample.find(':');
   sample_on_ns_ = colon == std::string::npos ? 0 : strtoull(sample.c_str(), nullptr, 10) * kMillisecond;
   sample_off_ns_ = colon == std::string::npos ? 0 : strtoull(sample.c_str() + colon + 1, nullptr, 10) * kMillisecond;
   random_ = now_ns(CLOCK_REALTIME) ^ (uint64_t(getpid()) << 32) ^ 1;
-  toggle_at_ = sample_on_ns_ ? now + pause_ns() : UINT64_MAX;
+  toggle_at_ = sample_on_ns_ ? begin + pause_ns() : delayed_ ? begin : UINT64_MAX;
+}
+
+// The word for it in the file; '' where everything is recorded from the start on.
+std::string Recorder::windows() const {
+  return sample_on_ns_ ? "sample" : by_profiler_api_ ? "profiler-api" : delayed_ ? "delay" : "";
 }
 
 // Everything that stays enabled between windows, and the first window where no other begins it.
@@ -111,7 +119,7 @@ void Recorder::begin_recording() {
   if (by_profiler_api_) {
     for (uint32_t id : {CUPTI_DRIVER_TRACE_CBID_cuProfilerStart, CUPTI_DRIVER_TRACE_CBID_cuProfilerStop})
       c.cuptiEnableCallback(1, subscriber_, CUPTI_CB_DOMAIN_DRIVER_API, id);
-  } else if (!sample_on_ns_) {
+  } else if (!sample_on_ns_ && !delayed_) {
     begin_window();
   }
 }
@@ -134,9 +142,11 @@ void Recorder::end_window() {
   ++switches_;
 }
 
-// GPU work is enabled last and disabled first: nothing of it lies before its window's mark.
+// GPU work is enabled last and disabled first. The program launches on meanwhile: what was launched between the first
+// two marks, or after the last, may be half recorded, and is left out afterwards (trace/record/borders.py).
 void Recorder::begin_now() {
   Cupti &c = cupti();
+  began_ = true;  // first of all: no call of this window may be thrown away
   if (records_syncs_)
     for (CUpti_ActivityKind kind : kSyncKinds) enable(kind);
   if (calls_ == "all") {
@@ -148,14 +158,13 @@ void Recorder::begin_now() {
   const uint64_t begin = timestamp();
   if (whole_graphs_) enable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
   for (CUpti_ActivityKind kind : kKinds) enable(kind);
-  write_mark(begin, true);
-  began_ = true;
+  write_marks({{begin, spool::kBegins}, {timestamp(), spool::kAllOn}});
 }
 
 // The program goes on without CUPTI's cost.
 void Recorder::end_now() {
   Cupti &c = cupti();
-  write_mark(timestamp(), false);
+  write_marks({{timestamp(), spool::kEnds}});
   for (CUpti_ActivityKind kind : kKinds) c.cuptiActivityDisable(kind);
   if (whole_graphs_) c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
   quiet_calls();
@@ -223,16 +232,15 @@ void Recorder::note_call(int domain, uint32_t id) {
   called[id] = true;
 }
 
-void Recorder::write_mark(uint64_t time, bool begins) {
-  const spool::Mark mark = {time, begins};
+void Recorder::write_marks(const std::vector<spool::Mark> &marks) {
   Guard guard(lock);
-  writer_.add(spool::kMark, 1, &mark, sizeof mark);
+  writer_.add(spool::kMark, marks);
   writer_.flush();
 }
 
 uint64_t Recorder::next_change() const { return std::min(limit_at_.load(), toggle_at_.load()); }
 
-// Begins and ends windows that are due: of samples, and the end of --seconds, after which nothing more is recorded.
+// Begins and ends windows that are due: of samples, after --delay, and the end of --seconds, which ends all.
 void Recorder::keep_to_windows(uint64_t now) {
   if (now >= limit_at_) {
     finished_ = true;
@@ -243,7 +251,7 @@ void Recorder::keep_to_windows(uint64_t now) {
   if (now < toggle_at_) return;
   const bool begins = !recording_;
   begins ? begin_window() : end_window();
-  toggle_at_ = now_ns(CLOCK_MONOTONIC) + (begins ? sample_on_ns_ : pause_ns());
+  toggle_at_ = sample_on_ns_ ? now_ns(CLOCK_MONOTONIC) + (begins ? sample_on_ns_ : pause_ns()) : UINT64_MAX;
 }
 
 // Uniform from 0 to twice the mean pause, so that windows keep no step with the program's own period.
@@ -254,7 +262,7 @@ uint64_t Recorder::pause_ns() {
   return sample_off_ns_ ? random_ % (2 * sample_off_ns_) : 0;
 }
 
-// The program ends: its last window does too, and CUPTI stays as it is.
+// The program ends: its last window does too, and CUPTI stays as it is. A recording of everything goes on to the flush.
 void Recorder::leave_window() {
-  if (recording_.exchange(false)) write_mark(timestamp(), false);
+  if (recording_.exchange(false) && (by_profiler_api_ || sample_on_ns_)) write_marks({{timestamp(), spool::kEnds}});
 }

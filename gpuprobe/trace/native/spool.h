@@ -86,9 +86,11 @@ struct Context {
   uint32_t context, device;
 };
 
-// A window of recording begins (1) or ends (0); the last one may lack its end.
+// A window of recording: switching on begins, everything is on, switching off begins. The last one may lack its end.
+enum Border : uint64_t { kEnds = 0, kBegins = 1, kAllOn = 2 };
+
 struct Mark {
-  uint64_t time, begins;
+  uint64_t time, border;
 };
 
 // Cumulative, written after every delivered buffer. The three clocks are read together.

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gpuprobe.trace.build import Builder
 from gpuprobe.trace.model import I64, CallKind, GpuKind, RangeKind, Trace
+from gpuprobe.trace.record.borders import kept_of
 from gpuprobe.trace.record.devices import DeviceLabels
-from gpuprobe.trace.record.observed import cut_out, in_windows, windows_of
+from gpuprobe.trace.record.observed import cut_out, windows_of, without_outside
 from gpuprobe.trace.record.power import QUANTITIES, PowerLog
 from gpuprobe.trace.record.spool import Records, Spool
 from gpuprobe.trace.record.summary import Loss, describe
@@ -36,7 +37,9 @@ def decode(spools: Sequence[Spool], power: Sequence[PowerLog] = ()) -> Trace:
     meta, warnings = describe(_ordered(spools), losses, labels, base)
     builder.warnings += warnings
     trace, windows = builder.finish(meta), windows_of(spools, base)
-    return trace if windows is None else cut_out(trace, windows, _cupti_version(spools))
+    if windows is None:
+        return without_outside(trace, spools, base)
+    return cut_out(trace, windows, _cupti_version(spools))
 
 
 def _cupti_version(spools: Sequence[Spool]) -> int:
@@ -71,16 +74,16 @@ class _Process:
 
     def add(self) -> Loss:
         """Append everything; what could not be used is counted."""
-        spool = self._spool
-        kernels, bad_kernels = _timed(spool["kernels"])
-        memory, bad_memory = _timed(spool["memory"])
+        spool, kept = self._spool, kept_of(self._spool)
+        kernels, bad_kernels = _timed(kept.kernels)
+        memory, bad_memory = _timed(kept.memory)
         self._kernels(kernels)
         self._memory(memory)
-        self._calls(_timed(in_windows(spool, spool["runtime"]))[0], CallKind.RUNTIME)
-        self._calls(_timed(in_windows(spool, spool["driver"]))[0], CallKind.DRIVER)
+        self._calls(_timed(kept.runtime)[0], CallKind.RUNTIME)
+        self._calls(_timed(kept.driver)[0], CallKind.DRIVER)
         self._syncs(_timed(spool["syncs"])[0])
         self._overheads(_timed(spool["overheads"])[0])
-        return Loss(bad_kernels + bad_memory, self._markers())
+        return Loss(bad_kernels + bad_memory, self._markers(), kept.cut, kept.without_call, kept.without_work)
 
     def _kernels(self, rows: Records) -> None:
         shape = np.column_stack(

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from gpuprobe.stats import student_quantile
 from gpuprobe.trace.model import I64, GpuKind, SampleTable, Trace, make, take
-from gpuprobe.trace.record.spool import Records, Spool
+from gpuprobe.trace.record.borders import CORRECT_GRAPHS, periods_of
+from gpuprobe.trace.record.spool import Spool
 
 FEWEST_WINDOWS = 5
 """Estimates of the whole run need so many windows."""
 _CONFIDENCE = 0.9
-_CORRECT_GRAPHS = 130_101
-"""CUPTI 13.1 Update 1: before it graph launches had wrong correlations after the first window (its release notes)."""
 
 
 class Estimate(NamedTuple):
@@ -76,34 +75,20 @@ def windows_of(spools: Sequence[Spool], base: int) -> Windows | None:
     return Windows(begin, end, max(span, int((end - begin).sum())), sampled)
 
 
-def in_windows(spool: Spool, calls: Records) -> Records:
-    """The calls that ran in a window: of functions not known to be called the recorder takes calls outside too."""
-    marks = spool["marks"]
-    if not len(marks):
-        return calls
-    begin = np.sort(marks["time"][marks["begins"] == 1])
-    end = np.append(
-        np.sort(marks["time"][marks["begins"] == 0]), np.full(len(begin), np.iinfo(np.uint64).max, np.uint64)
-    )
-    if not len(begin):
-        return calls[:0]
-    window = np.searchsorted(begin, calls["end"], side="right") - 1
-    return calls[(window >= 0) & (calls["start"] <= end[np.maximum(window, 0)])]
-
-
 def _pairs(spool: Spool) -> list[tuple[int, int]]:
     """Begin and end of each window of a process; a window without an end goes on to the last thing known."""
-    found, open_at = [], 0
-    for mark in spool["marks"]:
-        time = int(mark["time"])
-        if mark["begins"]:
-            open_at = time
-        elif open_at:
-            found.append((open_at, time))
-            open_at = 0
-    if open_at:
-        found.append((open_at, max([open_at, *spool["stats"]["cupti_ns"][-1:].tolist()])))
-    return found
+    last = max([0, *spool["stats"]["cupti_ns"][-1:].tolist()])
+    return [(on, max(on, last) if off is None else max(on, off)) for _, on, off in periods_of(spool)]
+
+
+def without_outside(trace: Trace, spools: Sequence[Spool], base: int) -> Trace:
+    """A recording of one window without ranges that ran outside of it: a step there would look idle."""
+    pairs = [pair for spool in spools if spool.info.get("windows") for pair in _pairs(spool)]
+    if not pairs:
+        return trace
+    begin, end = min(pair[0] for pair in pairs) - base, max(pair[1] for pair in pairs) - base
+    inside = (trace.ranges.end >= begin) & (trace.ranges.start <= end)
+    return replace(trace, ranges=take(trace.ranges, np.flatnonzero(inside)))
 
 
 def cut_out(trace: Trace, windows: Windows, cupti_version: int) -> Trace:
@@ -190,6 +175,6 @@ def _warnings(trace: Trace, told: dict[str, Any], cupti_version: int) -> list[st
             f"at the windows' pace the whole run holds {count[0]:.0f} kernels (90 %: {count[1]:.0f} to {count[2]:.0f}),"
             f" {ns[0] / 1e9:.3g} s of kernel time ({ns[1] / 1e9:.3g} to {ns[2] / 1e9:.3g}); recording slows launches"
         )
-    if 130_000 <= cupti_version < _CORRECT_GRAPHS and (trace.gpu.graph > 0).any():
+    if 130_000 <= cupti_version < CORRECT_GRAPHS and (trace.gpu.graph > 0).any():
         found.append("before CUPTI 13.1 Update 1 graphs launched after the first window have wrong correlations")
     return found

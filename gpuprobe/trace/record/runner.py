@@ -34,16 +34,18 @@ class Order:
     """What to run and how.
 
     ``calls``: none, launch (those that launch, move, wait or allocate) or all. ``seconds`` count from the first CUDA
-    call. ``syncs``: synchronisation records (which stream or event a wait was for), beside the calls that wait.
-    ``torch_ops``: operators of a Python program that uses torch become ranges with their shapes. ``graphs``: CUDA
-    graphs as nodes, or each launch whole. ``sample``: record windows of so many milliseconds, with pauses of so many
-    on average. ``capture``: all, or profiler-api (between cudaProfilerStart and cudaProfilerStop).
+    call, or from the end of ``delay``, the seconds before recording begins. ``syncs``: synchronisation records (which
+    stream or event a wait was for), beside the calls that wait. ``torch_ops``: operators of a Python program that uses
+    torch become ranges with their shapes. ``graphs``: CUDA graphs as nodes, or each launch whole. ``sample``: record
+    windows of so many milliseconds, with pauses of so many on average. ``capture``: all, or profiler-api (between
+    cudaProfilerStart and cudaProfilerStop).
     """
 
     command: tuple[str, ...]
     output: Path
     window: Window = field(default_factory=Window)
     seconds: float | None = None
+    delay: float | None = None
     calls: str = "launch"
     torch_ops: bool = False
     syncs: bool = False
@@ -89,7 +91,7 @@ def _finish(folder: Path, power: Sequence[PowerLog], order: Order, status: int, 
     recorded = [spool for spool in spools if not spool.info.get("refused")]
     if not recorded and (profiled := sorted(folder.glob("*.kineto.json"))):
         files, traces = _profiled(profiled, order, seconds)
-        return Recording(status, files, traces, (*notes, _instead(traces)))
+        return Recording(status, files, traces, (*notes, _instead(traces), *_unheeded(order)))
     if not recorded:
         return Recording(status or Exit.CHECK_FAILED, (), (), (*notes, *_nothing(refused)))
     files, traces = write_recording(recorded, power, order, seconds)
@@ -103,6 +105,18 @@ def _instead(traces: Sequence[Trace]) -> str:
     return (
         "torch.profiler recorded instead, and the other client kept the GPU from it too: the files hold operators alone"
     )
+
+
+def _unheeded(order: Order) -> Iterator[str]:
+    """The options of when to record that torch.profiler was not told: it recorded from its start to the end."""
+    given = {
+        "--seconds": order.seconds is not None,
+        "--delay": order.delay is not None,
+        "--sample": order.sample is not None,
+        "--capture": order.capture != "all",
+    }
+    if asked := ", ".join(option for option, is_given in given.items() if is_given):
+        yield f"torch.profiler recorded all there was: {asked} did not apply"
 
 
 def _profiled(paths: Sequence[Path], order: Order, seconds: float) -> tuple[tuple[Path, ...], tuple[Trace, ...]]:
@@ -138,6 +152,8 @@ def environment(before: Mapping[str, str], recorder: Recorder, folder: Path, ord
         added["GPUPROBE_CAPTURE"] = order.capture
     if order.seconds is not None:
         added["GPUPROBE_MILLISECONDS"] = str(max(1, round(order.seconds * 1000)))
+    if order.delay is not None:
+        added["GPUPROBE_DELAY_MILLISECONDS"] = str(max(1, round(order.delay * 1000)))
     return {**before, **added}
 
 

@@ -112,7 +112,7 @@ LAYOUTS: Mapping[str, tuple[int, np.dtype[Any]]] = {
         ),
     ),
     "contexts": (13, np.dtype([("context", "<u4"), ("device", "<u4")])),
-    "marks": (15, np.dtype([("time", "<u8"), ("begins", "<u8")])),
+    "marks": (15, np.dtype([("time", "<u8"), ("border", "<u8")])),
     "stats": (
         14,
         np.dtype(

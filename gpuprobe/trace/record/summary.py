@@ -20,12 +20,21 @@ _TABLES = {
     "overheads": "overhead",
 }
 
+_NEVER_BEGAN = {"profiler-api": "never called cudaProfilerStart", "delay": "ended within --delay"}
+
 
 class Loss(NamedTuple):
-    """Records that could not be used: GPU work without an end, halves of ranges without the other."""
+    """Records that could not be used: GPU work without an end, halves of ranges without the other.
+
+    ``cut`` counts launches across a window's border, left out; ``without_call`` GPU events kept without their call,
+    ``without_work`` calls that launch, copy or set and are kept without GPU work.
+    """
 
     unfinished: int
     halves: int
+    cut: int
+    without_call: int
+    without_work: int
 
 
 def describe(
@@ -66,6 +75,9 @@ def _cost(spools: Sequence[Spool], losses: Sequence[Loss]) -> dict[str, Any]:
         "dropped": _sum(spools, "dropped"),
         "unknown": _sum(spools, "unknown"),
         "unfinished": sum(loss.unfinished for loss in losses),
+        "launches_cut": sum(loss.cut for loss in losses),
+        "without_call": sum(loss.without_call for loss in losses),
+        "without_work": sum(loss.without_work for loss in losses),
         "lost_buffers": _sum(spools, "lost_buffers"),
         "buffers": _sum(spools, "buffers"),
         "bytes": sum(spool.size for spool in spools),
@@ -111,8 +123,8 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
             found.append(
                 f"{who} did not end by its exit handlers: what came after the recorder's last flush is missing"
             )
-        if spool.info.get("windows") == "profiler-api" and not len(spool["marks"]):
-            found.append(f"{who} never called cudaProfilerStart: nothing of it was recorded")
+        if (why := _NEVER_BEGAN.get(spool.info.get("windows", ""))) and not len(spool["marks"]):
+            found.append(f"{who} {why}: nothing of it was recorded")
         if _calls_are_missing(spool):
             found.append(f"{who}: CUPTI recorded no call in the windows: launch delays and queueing are unknown")
         if dropped := spool.stat("dropped"):

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.trace.intervals import union
-from gpuprobe.trace.model import I64, AnyTable, Label, RangeKind, Trace, take
+from gpuprobe.trace.model import I64, AnyTable, GpuTable, Label, RangeKind, SyncTable, Trace, take
 
 STEP = r"(?i)^(ProfilerStep#\d+|(.*[\s_./:-])?(step|iteration|iter)([\s_#:=-]*\d+)?)$"
 """Ranges that are steps where --phase says nothing: ``ProfilerStep#3``, ``step``, ``train_step 7``, ``iteration=2``."""
 _EDGE_NS = 200_000_000
 _MOST = 2**31
+_SHOWN = 6
 
 Mask = NDArray[np.bool_]
 
@@ -32,6 +33,12 @@ class Window:
     def whole(self) -> bool:
         """Whether everything is kept."""
         return self.phase is None and (self.first, self.last) == (0, _MOST)
+
+    @property
+    def what(self) -> str:
+        """What is kept, in words."""
+        named = f"--phase {self.phase}" if self.phase else "a step"
+        return f"{named} from number {self.first} on" if self.first else named
 
 
 def parse_window(phase: str | None, steps: str | None) -> Window:
@@ -74,33 +81,84 @@ def cut(trace: Trace, window: Window) -> Trace:
         return trace
     rows = _matching(trace, window)
     if not len(rows):
-        what = f"--phase {window.phase}" if window.phase else "a step"
-        warning = f"no range matches {what} (from {window.first}): the whole recording is kept"
+        warning = f"no range matches {window.what}: the whole recording is kept"
         return replace(trace, warnings=(*trace.warnings, warning))
+    return _cut(trace, window, rows)
+
+
+def part(trace: Trace, window: Window) -> Trace:
+    """The part of a trace inside the window; GpuprobeError where no range matches."""
+    if window.whole:
+        return trace
+    rows = _matching(trace, window)
+    if not len(rows):
+        named = _shown(trace)
+        raise GpuprobeError(f"no range of {trace.title} matches {window.what}", f"it holds {named}" if named else "")
+    return _cut(trace, window, rows)
+
+
+def _shown(trace: Trace) -> str:
+    """The most frequent annotations of a trace, for an error message."""
+    names, counts = np.unique(trace.ranges.name[trace.ranges.kind == RangeKind.ANNOTATION], return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:_SHOWN]
+    return ", ".join(
+        f"'{trace.texts[name][:40]}' ({count})" for name, count in zip(names[most], counts[most], strict=True)
+    )
+
+
+def _cut(trace: Trace, window: Window, rows: NDArray[np.intp]) -> Trace:
     keep = _Kept(trace, rows)
+    gpu = keep.with_call(trace.gpu)
+    samples, warnings = keep.near(trace.samples.start), trace.warnings
+    if hidden := _hidden(trace, gpu):
+        told = f"{hidden} GPU events ran among those that are kept and are left out: their time is idle here, and"
+        samples, warnings = samples & False, (*warnings, f"{told} power samples are left out")
     meta = {
         **trace.meta,
         "window": {"phase": window.phase, "first": window.first, "last": window.last, "ranges": len(rows)},
     }
     return replace(
         trace,
-        gpu=take(trace.gpu, keep.gpu()),
+        gpu=take(trace.gpu, gpu),
         calls=take(trace.calls, keep.started_in(trace.calls)),
         ranges=take(trace.ranges, keep.started_in(trace.ranges)),
-        syncs=take(trace.syncs, keep.started_in(trace.syncs)),
-        samples=take(trace.samples, keep.near(trace.samples.start)),
+        syncs=take(trace.syncs, keep.with_call(trace.syncs)),
+        samples=take(trace.samples, samples),
         meta=meta,
+        warnings=warnings,
     )
+
+
+def _hidden(trace: Trace, kept: Mask) -> int:
+    """GPU events that are not kept and ran between the first and the last of those that are."""
+    if not kept.any():
+        return 0
+    begin, end = int(trace.gpu.start[kept].min()), int(trace.gpu.end[kept].max())
+    return int((~kept & (trace.gpu.start < end) & (trace.gpu.end > begin)).sum())
 
 
 def _matching(trace: Trace, window: Window) -> NDArray[np.intp]:
     """Rows of Trace.ranges inside the window, of each process its own numbering."""
     named = trace.text_mask(re.compile(window.phase or STEP).search)[trace.ranges.name]
     rows = np.flatnonzero(named & np.isin(trace.ranges.kind, (RangeKind.ANNOTATION, RangeKind.OPERATOR)))
+    if window.phase is None:
+        rows = _outermost(trace, rows)
     rows = rows[np.argsort(trace.ranges.start[rows], kind="stable")]
     pids = _pids(trace)[trace.ranges.lane[rows]]
     parts = [rows[pids == pid][window.first : window.last] for pid in np.unique(pids)]
     return np.concatenate(parts) if parts else rows
+
+
+def _outermost(trace: Trace, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Without ranges inside another one of their thread: ``Optimizer.step`` within ``ProfilerStep#3`` is no step."""
+    ranges = trace.ranges
+    rows = rows[np.lexsort((-ranges.end[rows], ranges.start[rows], ranges.lane[rows]))]
+    outer, lane, until = [], -1, 0
+    for row, here, end in zip(rows.tolist(), ranges.lane[rows].tolist(), ranges.end[rows].tolist(), strict=True):
+        if here != lane or end > until:
+            outer.append(row)
+            lane, until = here, end
+    return np.array(outer, np.intp)
 
 
 class _Kept:
@@ -123,13 +181,13 @@ class _Kept:
             kept |= inside & (self._pids[table.lane] == pid)
         return kept
 
-    def gpu(self) -> Mask:
-        """GPU work whose launch is kept, wherever it ran; without a launch in the file, by its own start."""
+    def with_call(self, table: GpuTable | SyncTable) -> Mask:
+        """Rows whose call is kept, wherever they ran; without a call in the file, by their own start."""
         trace = self._trace
         calls = self.started_in(trace.calls)
-        launched = np.isin(trace.gpu.correlation, trace.calls.correlation) & (trace.gpu.correlation != 0)
-        kept = np.isin(trace.gpu.correlation, trace.calls.correlation[calls])
-        return np.where(launched, kept, self.started_in(trace.gpu))
+        launched = np.isin(table.correlation, trace.calls.correlation) & (table.correlation != 0)
+        kept = np.isin(table.correlation, trace.calls.correlation[calls])
+        return np.where(launched, kept, self.started_in(table))
 
     def near(self, times: I64) -> Mask:
         """Times from shortly before the first window to shortly after the last: sensors tick slowly."""

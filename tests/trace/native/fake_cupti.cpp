@@ -5,33 +5,44 @@
 #include <cupti_driver_cbid.h>
 #include <cupti_version.h>
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <set>
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
 namespace {
 
-std::mutex mutex;
+std::recursive_mutex mutex;  // of the records; switches are thrown without it, as beside a program that launches on
+using Locked = std::lock_guard<std::recursive_mutex>;
 CUpti_BuffersCallbackRequestFunc request;
 CUpti_BuffersCallbackCompleteFunc complete;
-bool enabled[128], callbacks_enabled;
-std::set<uint32_t> functions;  // of the runtime, switched on one by one
-bool context_made, functions_work;  // as in CUPTI 13.0: where none was on when the context was made, none ever works
+std::atomic<bool> enabled[128], functions[3];  // kinds; functions of the runtime, switched on one by one
+std::atomic<int> windows_ended;
+std::atomic<bool> recording;                              // everything was on when the time was last asked for
+bool is_held(const char *what) { return getenv("FAKE_HOLD") && !strcmp(getenv("FAKE_HOLD"), what); }
+std::atomic<bool> begin_held{is_held("begin")}, end_held{is_held("end")};  // of --delay; of --seconds
+bool callbacks_enabled;
+std::atomic<bool> context_made;
+bool functions_work;  // as in CUPTI 13.0: where none was on when the context was made, none ever works
 CUpti_CallbackFunc callback;
 CUpti_TimestampCallbackFunc own_clock;
 bool system_threads, zeroed;
 uint8_t *buffer;
 size_t capacity, used;
 uint32_t correlation;
+uint32_t call_in_flight;  // entered while its function was off: its kernel has no call
+thread_local uint64_t told_last;  // by cuptiGetTimestamp
 
 template <typename Record>
 Record *append(CUpti_ActivityKind kind) {
-  const bool as_function = kind == CUPTI_ACTIVITY_KIND_RUNTIME && functions_work && functions.count(1);
+  const bool as_function = kind == CUPTI_ACTIVITY_KIND_RUNTIME && functions_work && functions[1];
   if (!request || !(enabled[kind] || as_function)) return nullptr;
   if (buffer && used + sizeof(Record) > capacity) {
     complete(nullptr, 0, buffer, capacity, used);
@@ -69,11 +80,68 @@ size_t size_of(CUpti_ActivityKind kind) {
   }
 }
 
+// No two readings are the same.
 uint64_t now() {
-  if (own_clock) return own_clock();
+  static std::atomic<uint64_t> last;
   timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
-  return uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
+  const uint64_t read = own_clock ? own_clock() : uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
+  uint64_t before = last, next;
+  do next = std::max(read, before + 1);
+  while (!last.compare_exchange_weak(before, next));
+  return next;
+}
+
+void add_call(uint32_t number, uint64_t start, uint64_t end) {
+  auto *call = append<CUpti_ActivityAPI>(CUPTI_ACTIVITY_KIND_RUNTIME);
+  if (!call) return;
+  call->cbid = 1;
+  call->start = start;
+  call->end = end;
+  call->threadId = system_threads ? 77 : uint32_t(uintptr_t(pthread_self()));
+  call->correlationId = number;
+}
+
+CUpti_ActivityKernel9 *add_kernel(uint32_t number, uint64_t start, const char *name) {
+  auto *k = append<CUpti_ActivityKernel9>(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
+  if (!k) return nullptr;
+  k->start = start;
+  k->end = start + 1000;
+  k->streamId = 7;
+  k->contextId = 1;
+  k->correlationId = number;
+  k->gridX = k->gridY = k->gridZ = 1;
+  k->blockX = 128;
+  k->blockY = k->blockZ = 1;
+  k->name = name;
+  return k;
+}
+
+// With FAKE_BORDERS the program launches in the very moments in which a window begins and ends.
+bool at_borders() { return getenv("FAKE_BORDERS") && context_made; }
+
+void launch_at_border() {
+  const uint64_t start = now();
+  add_call(++correlation, start, now());
+  add_kernel(correlation, now(), "border");
+}
+
+void kernels_go_on() {
+  launch_at_border();  // recorded is the call alone
+  enabled[CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL] = true;
+  if (call_in_flight) add_kernel(call_in_flight, now(), "border");  // the kernel alone
+  call_in_flight = 0;
+  launch_at_border();  // both, before everything is on
+}
+
+void kernels_go_off() {
+  const uint64_t ending = told_last;
+  const uint32_t late = ++correlation, long_one = ++correlation;
+  add_kernel(long_one, now(), "border");  // the kernel alone: its call will end with the function off
+  launch_at_border();                     // both, after the window's end
+  enabled[CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL] = false;
+  add_call(late, ending, now());  // begun in the very nanosecond of the window's end: recorded is the call alone
+  launch_at_border();             // the call alone
 }
 
 void marker(CUpti_ActivityFlag flag, uint32_t id, const char *name) {
@@ -90,7 +158,11 @@ void marker(CUpti_ActivityFlag flag, uint32_t id, const char *name) {
 }  // namespace
 
 EXPORTED CUptiResult cuptiGetVersion(uint32_t *version) { return *version = CUPTI_API_VERSION, CUPTI_SUCCESS; }
-EXPORTED CUptiResult cuptiGetTimestamp(uint64_t *time) { return *time = now(), CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiGetTimestamp(uint64_t *time) {
+  *time = told_last = now();
+  if (enabled[CUPTI_ACTIVITY_KIND_MEMSET]) recording = true;  // the last of the kinds of a window
+  return CUPTI_SUCCESS;
+}
 EXPORTED CUptiResult cuptiGetResultString(CUptiResult result, const char **text) {
   *text = result == CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED ? "CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED"
                                                                    : "CUPTI_ERROR_UNKNOWN";
@@ -123,10 +195,31 @@ EXPORTED CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType type) {
 EXPORTED CUptiResult cuptiActivityRegisterTimestampCallback(CUpti_TimestampCallbackFunc function) {
   return own_clock = function, CUPTI_SUCCESS;
 }
-EXPORTED CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) { return enabled[kind] = true, CUPTI_SUCCESS; }
-EXPORTED CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) { return enabled[kind] = false, CUPTI_SUCCESS; }
+EXPORTED CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) {
+  while (kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL && begin_held) usleep(1000);
+  if (kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL && at_borders()) {
+    Locked locked(mutex);
+    kernels_go_on();
+  }
+  enabled[kind] = true;
+  return CUPTI_SUCCESS;
+}
+EXPORTED CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) {
+  while (kind == CUPTI_ACTIVITY_KIND_MARKER && end_held) usleep(1000);  // the end of --seconds begins with this
+  if (kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL && at_borders()) {
+    Locked locked(mutex);
+    kernels_go_off();
+  }
+  enabled[kind] = false;
+  windows_ended += kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL;
+  return CUPTI_SUCCESS;
+}
 EXPORTED CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId id, uint8_t on) {
-  on ? void(functions.insert(id)) : void(functions.erase(id));
+  if (id == 1 && on && !functions[1] && at_borders()) {
+    Locked locked(mutex);
+    call_in_flight = ++correlation;
+  }
+  functions[id < 3 ? id : 0] = on;
   return CUPTI_SUCCESS;
 }
 EXPORTED CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId, uint8_t) { return CUPTI_SUCCESS; }
@@ -150,7 +243,7 @@ EXPORTED CUptiResult cuptiActivityGetNextRecord(uint8_t *begin, size_t valid, CU
   return size_of((*record)->kind) ? CUPTI_SUCCESS : CUPTI_ERROR_INVALID_KIND;
 }
 EXPORTED CUptiResult cuptiActivityFlushAll(uint32_t) {
-  std::lock_guard<std::mutex> guard(mutex);
+  Locked locked(mutex);
   if (buffer && used) {
     complete(nullptr, 0, buffer, capacity, used);
     buffer = nullptr;
@@ -162,8 +255,8 @@ EXPORTED int InitializeInjectionNvtx2(const void *(*)(uint32_t)) { return 1; }
 
 // A device, then `launches` times a launch call and its kernel, all inside one range "step".
 EXPORTED void fake_run(int launches) {
-  std::lock_guard<std::mutex> guard(mutex);
-  if (!context_made) functions_work = !functions.empty() && !getenv("FAKE_NO_FUNCTIONS");
+  Locked locked(mutex);
+  if (!context_made) functions_work = functions[1] && !getenv("FAKE_NO_FUNCTIONS");
   context_made = true;
   if (auto *d = append<CUpti_ActivityDevice4>(CUPTI_ACTIVITY_KIND_DEVICE)) {
     d->id = 0;
@@ -175,26 +268,12 @@ EXPORTED void fake_run(int launches) {
   const uint32_t id = correlation;
   for (int i = 0; i < launches; ++i) {
     const uint64_t start = now();
-    ++correlation;
-    if (auto *call = append<CUpti_ActivityAPI>(CUPTI_ACTIVITY_KIND_RUNTIME)) {
-      call->cbid = 1;
-      call->start = start;
-      call->end = start + 2000;
-      call->threadId = system_threads ? 77 : uint32_t(uintptr_t(pthread_self()));
-      call->correlationId = correlation;
-    }
-    auto *k = append<CUpti_ActivityKernel9>(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
+    add_call(++correlation, start, start + 2000);
+    auto *k = add_kernel(correlation, start + 3000, i % 2 ? "_Z6squarePfi" : "plain");
     if (!k) continue;
-    k->start = start + 3000;
-    k->end = start + 3000 + 1000 * uint64_t(1 + i % 3);
-    k->streamId = 7;
-    k->contextId = 1;
-    k->correlationId = correlation;
-    k->gridX = k->gridY = k->gridZ = 1;
+    k->end = k->start + 1000 * uint64_t(1 + i % 3);
     k->blockX = 128 * (1 + i % 2);
-    k->blockY = k->blockZ = 1;
     k->graphNodeId = i % 5 == 0 ? 42 : 0;
-    k->name = i % 2 ? "_Z6squarePfi" : "plain";
   }
   marker(CUPTI_ACTIVITY_FLAG_MARKER_END, id, nullptr);
 }
@@ -209,7 +288,7 @@ EXPORTED void fake_profiler(int begins) {
 
 // A graph of two kernels, launched once: its kernels, or the whole where that is enabled.
 EXPORTED void fake_graph() {
-  std::lock_guard<std::mutex> guard(mutex);
+  Locked locked(mutex);
   const uint64_t start = now();
   ++correlation;
   if (auto *whole = append<CUpti_ActivityGraphTrace2>(CUPTI_ACTIVITY_KIND_GRAPH_TRACE)) {
@@ -231,4 +310,26 @@ EXPORTED void fake_graph() {
     k->correlationId = correlation;
     k->name = "node";
   }
+}
+
+// So that programs wait for what they depend on, and for no time: the end of --seconds or of --delay may come now;
+EXPORTED void fake_release() { begin_held = end_held = false; }
+
+// whether a window has begun;
+EXPORTED int fake_recording() { return recording; }
+
+// windows that ended so far;
+EXPORTED int fake_windows() { return windows_ended; }
+
+// records that the recorder does not have yet;
+EXPORTED int fake_pending() {
+  Locked locked(mutex);
+  return buffer && used;
+}
+
+// a kill right after a launch, before anything is flushed.
+EXPORTED void fake_die() {
+  Locked locked(mutex);
+  launch_at_border();
+  kill(getpid(), SIGKILL);
 }
