@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,11 +54,12 @@ def decades(low: float, high: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round values on a logarithmic scale: as many of each power of ten as are not more than ``most`` in all."""
+    """Round values on a logarithmic scale, as many of each power of ten as leave room for ``most`` labels in all."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    room = math.log(high / low) / most
     for factors in (range(1, 10), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3)):
         found = [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
-        if len(found) <= most:
+        if all(math.log(above / below) >= room for below, above in itertools.pairwise(found)):
             return found
     return decades(low, high)
 

@@ -89,15 +89,36 @@ class ModelsView:
         ]
         return plain(f"errors-m{self.number}", "Absolute errors on what the models had not seen", columns, rows)
 
-    def scatters(self) -> list[Picture]:
-        """Predicted over measured for the held-out points that an evaluation holds."""
-        groups: dict[str, list[Point]] = {}
+    @cached_property
+    def _points(self) -> dict[str, dict[str, list[Point]]]:
+        """The held-out points of an evaluation by model and target, and there by class."""
+        groups: dict[str, dict[str, list[Point]]] = {}
         for row in self._document.get("points", ()):
-            name = f"{row['device']} {row['source']} {row['of']}, {row['target']}"
-            groups.setdefault(name, []).append(
-                Point(float(row["measured"]), float(row["predicted"]), str(row["bound"]))
-            )
-        return [draw(name, points) for name, points in groups.items() for draw in (scatter, ratios)]
+            point = Point(float(row["measured"]), float(row["predicted"]), str(row["bound"]))
+            name = f"{row['device']} {row['source']}, {row['target']}"
+            groups.setdefault(name, {}).setdefault(str(row["of"]), []).append(point)
+        return groups
+
+    def scatters(self) -> list[Picture]:
+        """Predicted over measured for the held-out points, two pictures for each model and target."""
+        return [
+            draw(name, [point for part in classes.values() for point in part], _unit(name))
+            for name, classes in self._points.items()
+            for draw in (scatter, ratios)
+        ]
+
+    def scatters_of_classes(self) -> list[Picture]:
+        """The errors of the same points, a picture for each class."""
+        return [
+            ratios(f"{name}, {class_}", points, _unit(name))
+            for name, classes in self._points.items()
+            if len(classes) > 1
+            for class_, points in classes.items()
+        ]
+
+
+def _unit(name: str) -> str:
+    return "W" if name.endswith("power") else "s"
 
 
 @dataclass(frozen=True)

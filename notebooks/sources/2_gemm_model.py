@@ -14,9 +14,13 @@ import gpuprobe
 
 h100 = gpuprobe.Predictor.load("h100-sxm")
 one = h100.gemm(4096, 4096, 4096, dtype="bf16")
-print(f"hot {one.hot.value * 1e6:.1f} µs ({one.hot.low * 1e6:.1f} to {one.hot.high * 1e6:.1f}), bound by {one.bound}")
 print(
-    f"sustained: {one.power_w.value:.0f} W, {one.energy_j.value * 1e3:.1f} mJ a GEMM; measured sizes: {one.in_domain}"
+    f"hot {one.hot.value * 1e6:.1f} µs ({one.hot.low * 1e6:.1f} to {one.hot.high * 1e6:.1f}), bound by {one.bound}, "
+    f"data behind it: {one.in_domain}"
+)
+print(
+    f"sustained: {one.power_w.value:.0f} W, {one.energy_j.value * 1e3:.1f} mJ a GEMM, "
+    f"data behind it: {one.sustained_in_domain} ({one.protocol})"
 )
 
 # %% [markdown]
@@ -60,22 +64,21 @@ plt.show()
 # ## How wrong is it?
 #
 # The model's card states errors on GEMMs whose (n, k) pair it had never seen: whole layers are held out, not single rows,
-# for neighbours of a known row are no test. *Ragged* sizes (no multiple of 8) run on other kernels and are harder.
+# for neighbours of a known row are no test. *Ragged* sizes (rows that do not begin at 16 bytes) run on other kernels and are harder.
 
 # %%
 card = json.loads(gpuprobe.model_card("h100-sxm").read_text(encoding="utf-8"))
-labels, medians, p90 = [], [], []
-for source, model in card["models"].items():
-    for part in model["classes"]:
-        for target, errors in part["errors"].items():
-            labels.append(f"{source} {part['dtype']}{' ragged' if part['ragged'] else ''} {target}")
-            medians.append(errors["ape_percent"][0])
-            p90.append(errors["ape_percent"][2])
-fig, axis = plt.subplots(figsize=(7, 0.36 * len(labels) + 1), dpi=80)
-axis.barh(labels, p90, color="lightgray", label="90th percentile")
-axis.barh(labels, medians, color="tab:blue", label="median")
+parts = card["models"]["gpuprobe"]["classes"]
+kinds = ("aligned", "ragged", "n ragged")  # by 16 bytes; n ragged: only the output's rows begin anywhere
+labels = [f"{part['dtype']} {kinds[part['ragged']]}" for part in parts]
+errors = {
+    name: [part["errors"]["hot"]["ape_percent"][at] for part in parts] for name, at in (("median", 0), ("90th", 2))
+}
+fig, axis = plt.subplots(figsize=(7, 0.3 * len(labels) + 1), dpi=80)
+axis.barh(labels, errors["90th"], color="lightgray", label="90th percentile")
+axis.barh(labels, errors["median"], color="tab:blue", label="median")
 axis.invert_yaxis()
-axis.set_xlabel("absolute error on unseen (n, k), %")
+axis.set_xlabel("absolute error of the hot time on unseen (n, k), %")
 axis.legend()
 plt.tight_layout()
 plt.show()
