@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.gpu.stream_gate import StreamGate
 from gpuprobe.kernel_eval.board import WITNESS_AT, Board
+from gpuprobe.kernel_eval.packing import unpacked
 from gpuprobe.kernel_eval.runner import Runner
 from gpuprobe.kernel_eval.waiting import wait_for
 
@@ -135,7 +136,7 @@ class TorchBackend:
 
     def build(self, module: Any, name: str, init: bytes, seed: int) -> Any:
         """The model ``name`` of a module, on the device, from the packed initial inputs and a fixed seed."""
-        arguments = torch.load(io.BytesIO(init), weights_only=False)
+        arguments = torch.load(io.BytesIO(init), weights_only=True)
         torch.manual_seed(seed)
         return getattr(module, name)(*arguments).to(self.device)
 
@@ -153,10 +154,10 @@ class TorchBackend:
         if "file" in handle:
             shared = torch.from_file(handle["file"], shared=True, size=handle["bytes"], dtype=torch.uint8)
             return self.stage(shared) if self.cuda else shared
-        import pickle
+        from torch.multiprocessing.reductions import rebuild_cuda_tensor
 
-        rebuild, arguments = pickle.loads(bytes.fromhex(handle["cuda"]))  # noqa: S301  written by the reference worker
-        return rebuild(*arguments)
+        size, stride, offset, *shared = unpacked(handle["cuda"])
+        return rebuild_cuda_tensor(torch.Tensor, size, stride, offset, torch.storage.TypedStorage, torch.uint8, *shared)
 
     def stage(self, shared: Any) -> Any:
         """A device arena whose contents ``push`` and ``pull`` exchange with a shared file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import pickle
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuprobe.kernel_eval.board import Board
+from gpuprobe.kernel_eval.packing import packed, unpacked
 from gpuprobe.kernel_eval.runner import flatten
 
 _CACHE_BYTES = 1 << 20
@@ -60,11 +61,11 @@ class NumpyBackend:
     def build(self, module: Any, name: str, init: bytes, seed: int) -> Any:
         """The model ``name`` from the packed initial inputs and a fixed seed."""
         np.random.seed(seed % 2**32)  # the task draws from the global generator
-        return getattr(module, name)(*pickle.loads(init))  # noqa: S301  written by the reference worker
+        return getattr(module, name)(*unpacked(json.loads(init)))
 
     def adopt_state(self, model: Any, state: bytes) -> bool:
         """Take over the reference's arrays where names and shapes agree; False where they do not."""
-        given = pickle.loads(state)  # noqa: S301  written by the reference worker
+        given = unpacked(json.loads(state))
         own = _arrays(model)
         fits = own.keys() == given.keys() and all(own[key].shape == given[key].shape for key in own)
         if fits:
@@ -202,11 +203,11 @@ class NumpyOracle:
     def pack_init(self, module: Any) -> bytes:
         """The arguments of the model's constructor."""
         give = getattr(module, "get_init_inputs", None)
-        return pickle.dumps(list(give()) if give else [])
+        return json.dumps(packed(list(give()) if give else [])).encode()
 
     def pack_state(self, model: Any) -> bytes:
         """The model's arrays."""
-        return pickle.dumps(_arrays(model))
+        return json.dumps(packed(_arrays(model))).encode()
 
     def state_bytes(self, model: Any) -> int:
         """Bytes of the model's arrays."""
@@ -331,6 +332,9 @@ class NumpyOracle:
         """Root mean square of the finite elements."""
         finite = array[np.isfinite(array)].astype(np.float64)
         return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
+
+    def off_zero(self, array: Any) -> None:
+        """Nothing: numpy has no gradients."""
 
     def same_bytes(self, one: Any, two: Any) -> bool:
         """Whether two arrays are equal bit for bit."""

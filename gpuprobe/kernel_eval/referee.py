@@ -137,15 +137,18 @@ class Referee(Runner):
         """Put random cotangents into an output slot, for both sides' backward passes.
 
         Where inputs are structured (triangular, symmetric) a candidate may use that, and gradients of what cannot vary
-        are nobody's business.
+        are nobody's business. Nor is which of its gradients a kink at zero has: no input stays exactly there by chance.
         """
         layout, backend = self.layout, self.backend
+        for index in layout.floating:
+            self.oracle.off_zero(self._clones[slot][index])
+            backend.copy(self.slot(slot)[index], self._clones[slot][index])
         pairs = list(zip(layout.outs[cotangents], layout.outputs, strict=True))
         for step, (at, spec) in enumerate(pairs):
             self.oracle.randomize(backend.view(self.arena, at, spec.shape, spec.dtype), seed + step)
         self._poison_grads(out)
-        self.backend.synchronize()
-        self.backend.push([layout.out_range()])
+        backend.synchronize()
+        backend.push([layout.slot_range(slot), layout.out_range()])
         given = [backend.view(self.arena, at, spec.shape, spec.dtype) for at, spec in pairs]
         inputs = [self.oracle.clone(array) for array in self._clones[slot]]
         floating = list(layout.floating)
