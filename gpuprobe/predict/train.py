@@ -63,15 +63,14 @@ PUBLISHED: Final = (
     Published("a100-sxm-80gb", "vidur", "fp16", f"{VIDUR}/gemm_fp16_a100.csv"),
     Published("h100-sxm", "vidur", "fp16", f"{VIDUR}/gemm_fp16_h100.csv"),
 )
-SIBLINGS: Final = {"h100-sxm": "h200-sxm"}
-"""GPUs of the same chip and power cap whose sustained model stands in, marked, until there are own sustained rows."""
+SIBLINGS: Final = {"h100-sxm": "h200-sxm", "h200-sxm": "h100-sxm"}
+"""GPUs of the same chip and power cap. They learn from each other's hot and cold rows, not of (n,k) pairs that they are
+judged by; and one without sustained rows of its own takes the other's sustained model, marked."""
 LICENCES: Final = {
     OWN: "Apache-2.0, measured by this project",
     "aiconfigurator": "fitted to data of ai-dynamo/aiconfigurator (commit 095f58a), Apache-2.0, © NVIDIA",
     "vidur": "fitted to data of microsoft/vidur (commit 7d47513), MIT, © Microsoft Corporation",
 }
-KIN: Final = {"h100-sxm": "h200-sxm", "h200-sxm": "h100-sxm"}
-"""GPUs of one chip that learn from each other's hot and cold rows; not of (n,k) pairs that they are judged by."""
 _OWN_RECIPE: Final = Recipe(trees=400, depth=7, step=0.1, rows=0.6)
 _MANY_ROWS: Final = 3000
 """Rows of a class beyond which another GPU's rows gain nothing: bf16 at 8,000 rows errs no less with 9,000 more."""
@@ -127,7 +126,7 @@ def jobs(devices: Sequence[str], reference: Path | None) -> Iterator[Job]:
 
 def _kin_of(folder: Path) -> list[Kin]:
     """What another GPU of the chip timed, per type; nothing where there are no data of one."""
-    name = KIN.get(folder.name, "")
+    name = SIBLINGS.get(folder.name, "")
     files = sorted((folder.parent / name).glob("gemm_*.parquet")) if name else []
     return [Kin(name, data, machine(device.load(name), data.dtype)) for data, _ in (read_sweep(files) if files else ())]
 

@@ -17,6 +17,10 @@ from gpuprobe.report.svg import Picture
 from gpuprobe.report.tables import Cell, Cells, Table, plain
 
 _FACTS = ("model_id", "protocol", "judged", "licence")
+_UNITS = {"power": "W"}
+"""Of targets that are no times."""
+MOST_PICTURES = 10
+"""Pictures of errors by region; their table holds all."""
 _HINT = "pass a card.json of models/, or what gpuprobe evaluate --json prints"
 
 
@@ -64,12 +68,13 @@ class ModelsView:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise GpuprobeError(f"{self.title}: damaged: {type(error).__name__}: {error}", _HINT) from error
 
-    def pictures(self) -> list[Picture]:
-        """Median errors with their 90th percentile, a picture for each source and target."""
+    def pictures(self) -> tuple[list[Picture], int]:
+        """Median errors with their 90th percentile, for each source and target; how many of these have no picture."""
         groups: dict[str, list[_Error]] = {}
         for row in self.errors:
             groups.setdefault(row.group, []).append(row)
-        return [_picture(group, rows) for group, rows in groups.items()]
+        drawn = [_picture(group, rows) for group, rows in list(groups.items())[:MOST_PICTURES]]
+        return drawn, len(groups) - len(drawn)
 
     def table(self) -> Table | None:
         """Every error with rows, coverage and width of the intervals."""
@@ -90,35 +95,31 @@ class ModelsView:
         return plain(f"errors-m{self.number}", "Absolute errors on what the models had not seen", columns, rows)
 
     @cached_property
-    def _points(self) -> dict[str, dict[str, list[Point]]]:
+    def _points(self) -> dict[tuple[str, str], dict[str, list[Point]]]:
         """The held-out points of an evaluation by model and target, and there by class."""
-        groups: dict[str, dict[str, list[Point]]] = {}
+        groups: dict[tuple[str, str], dict[str, list[Point]]] = {}
         for row in self._document.get("points", ()):
             point = Point(float(row["measured"]), float(row["predicted"]), str(row["bound"]))
-            name = f"{row['device']} {row['source']}, {row['target']}"
-            groups.setdefault(name, {}).setdefault(str(row["of"]), []).append(point)
+            key = (f"{row['device']} {row['source']}", str(row["target"]))
+            groups.setdefault(key, {}).setdefault(str(row["of"]), []).append(point)
         return groups
 
     def scatters(self) -> list[Picture]:
         """Predicted over measured for the held-out points, two pictures for each model and target."""
         return [
-            draw(name, [point for part in classes.values() for point in part], _unit(name))
-            for name, classes in self._points.items()
+            draw(f"{model}, {target}", [point for part in classes.values() for point in part], _UNITS.get(target, "s"))
+            for (model, target), classes in self._points.items()
             for draw in (scatter, ratios)
         ]
 
     def scatters_of_classes(self) -> list[Picture]:
         """The errors of the same points, a picture for each class."""
         return [
-            ratios(f"{name}, {class_}", points, _unit(name))
-            for name, classes in self._points.items()
+            ratios(f"{model}, {target}, {class_}", points, _UNITS.get(target, "s"))
+            for (model, target), classes in self._points.items()
             if len(classes) > 1
             for class_, points in classes.items()
         ]
-
-
-def _unit(name: str) -> str:
-    return "W" if name.endswith("power") else "s"
 
 
 @dataclass(frozen=True)

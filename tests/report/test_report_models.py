@@ -7,7 +7,7 @@ import pytest
 from gpuprobe.api import model_card
 from gpuprobe.cli import main
 from gpuprobe.errors import GpuprobeError
-from gpuprobe.report.models import Models, ModelsView, read_models
+from gpuprobe.report.models import MOST_PICTURES, Models, ModelsView, read_models
 from gpuprobe.report.page import LIMIT_BYTES, render
 from gpuprobe.report.sources import read
 
@@ -60,6 +60,28 @@ def test_an_evaluation_shows_errors_by_region_and_predicted_over_measured(tmp_pa
     page = render([read(path)], "gpuprobe report evaluation.json")
     assert "bound by dram" in page and "1 of 2 held-out points lie within 10%" in page
     assert "<i>" not in page.replace('<i class="', "") and "<b>nothing" not in page
+
+
+def test_points_of_all_classes_share_a_picture_and_power_is_in_watts():
+    point = {"device": "h100-sxm", "source": "gpuprobe", "bound": "dram", "predicted": 500.0}
+    points = [
+        {**point, "of": of, "target": "power", "measured": watts}
+        for of, watts in (("bf16 aligned", 300.0), ("fp8 aligned", 600.0))
+    ]
+    view = ModelsView(Models("x", {"errors": [], "points": points}), 0)
+    around, errors = view.scatters()
+    assert "0 of 2 held-out points" in around.caption and "500 W" in around.svg and "500 s" not in around.svg
+    assert "300 W" in errors.svg
+    assert [picture.caption.split(":")[0] for picture in view.scatters_of_classes()] == [
+        f"h100-sxm gpuprobe, power, {of} aligned" for of in ("bf16", "fp8")
+    ]
+
+
+def test_pictures_of_errors_are_few_and_the_page_says_how_many_groups_have_none():
+    rows = [{**EVALUATION["errors"][0], "group": f"class {index}"} for index in range(MOST_PICTURES + 3)]
+    view = ModelsView(Models("x", {"errors": rows}), 0)
+    drawn, more = view.pictures()
+    assert (len(drawn), more) == (MOST_PICTURES, 3) and len(view.table().rows) == MOST_PICTURES + 3
 
 
 def test_rows_without_errors_are_left_out():
