@@ -1,9 +1,10 @@
-"""Build hook: the folders beside the package go into the wheel, and the trace recorder and the scanner if asked for.
+"""Build hook: the folders beside the package go into the wheel, and the native parts if asked for.
 
-Left out of wheels, for their size: the measured GEMMs that models were trained on, and rendered reports; the source
-distribution has both. With GPUPROBE_BUILD_RECORDER=1, which needs a C++ compiler and CUPTI's headers, recorder and
-scanner are compiled into the wheel, which then runs on this platform alone; every other wheel is pure Python and
-compiles both on their first use.
+Left out of wheels, for their size: the measured GEMMs that models were trained on, rendered reports, and what lies in
+folders below a device's (repeats, traces of a batch sweep); the source distribution has them all. With
+GPUPROBE_BUILD_RECORDER=1, which needs a C++ compiler and CUPTI's headers, the recorder and the scanner of traces and
+the walk through forests are compiled into the wheel, which then runs on this platform alone; every other wheel is pure
+Python and compiles them on their first use.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BESIDE = ("microbench", "models", "reports")
 """Folders beside the package in a checkout; gpuprobe.resources finds them in both places."""
-LEFT_OUT = ("models/data/*/gemm_*.parquet", "reports/*/*.html")
+LEFT_OUT = ("models/data/*/gemm_*.parquet", "reports/*/*.html", "reports/*/*/*")
 
 
 class PackHook(BuildHookInterface[Any]):
-    """Adds the folders beside the package, and compiles the recorder and the scanner."""
+    """Adds the folders beside the package, and compiles the native parts."""
 
     _built: tuple[Path, ...] = ()
 
@@ -38,14 +39,16 @@ class PackHook(BuildHookInterface[Any]):
         if os.environ.get("GPUPROBE_BUILD_RECORDER") != "1":
             return
         sys.path.insert(0, self.root)
-        from gpuprobe.trace.record import library as recorder  # noqa: PLC0415 - from the source tree
-        from gpuprobe.trace.scan import library as scanner  # noqa: PLC0415
+        from gpuprobe.native.forest import FOREST  # noqa: PLC0415 - from the source tree
+        from gpuprobe.trace.record import library as recorder  # noqa: PLC0415
+        from gpuprobe.trace.scan.library import SCANNER  # noqa: PLC0415
 
-        for part in (recorder, scanner):
-            built = Path(self.directory) / part.PACKAGED.name
-            part.build(built)
+        optional = ((part.packaged, part.build) for part in (SCANNER, FOREST))
+        for packaged, build in ((recorder.PACKAGED, recorder.build), *optional):
+            built = Path(self.directory) / packaged.name
+            build(built)
             self._built += (built,)
-            place = f"gpuprobe/_data/{part.PACKAGED.parent.name}/{part.PACKAGED.name}"
+            place = f"gpuprobe/_data/{packaged.parent.name}/{packaged.name}"
             build_data["force_include"][str(built)] = place
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"

@@ -19,6 +19,17 @@ probes() {  # every probe in full once, between two quick runs: their difference
 }
 full() { timeout -s INT "$1" python3 -m gpuprobe microbench --arch sm90 --live --full -o "$2/full.json.gz" > "$2/full.txt"; }
 quick() { gpuprobe microbench --arch sm90 --live --quick -o "$2/quick.json.gz" > "$2/quick.txt"; }
+again() {  # after probes: what quick runs leave out, once more in full (energies, which take minutes, aside)
+    left_out=$(python3 - "$(dirname "$2")/probes" << 'END'
+import sys
+from pathlib import Path
+from gpuprobe.run_files import read_run
+full, quick = ({s.probe for s in read_run(Path(sys.argv[1], f"{name}.json.gz")).series} for name in ("full", "quick1"))
+print(*(f"--probe {name}" for name in sorted(full - quick) if not name.startswith("energy_")))
+END
+    ) || return
+    timeout -s INT "$1" python3 -m gpuprobe microbench --arch sm90 --live --full $left_out -o "$2/again.json.gz" > "$2/again.txt"
+}
 repeats() {  # the first probes ten times: noise from run to run
     for run in 0 1 2 3 4 5 6 7 8 9; do
         gpuprobe microbench --arch sm90 --live --quick --fresh $(printf -- "--probe %s " $FIRST) -o "$2/run$run.json.gz" > /dev/null || return

@@ -1,11 +1,13 @@
 """Kernel Tuner's strategies and gpuprobe's, side by side in its simulation mode, at equal numbers of measurements.
 
     python benchmarks/kernel_tuner_strategies.py --space conv=convolution_a100_configs.csv:time_ms --repeats 20
+    python benchmarks/kernel_tuner_strategies.py --held-out
     python benchmarks/kernel_tuner_strategies.py --triton 12
 
 A space is a CSV of measured configurations: parameters in the columns before the one named, which is a time (empty: it
-failed). ``--triton N`` takes N GEMMs of models/data/GPU (``--gpu``), each predicted by a model that has not
-seen it. Needs kernel-tuner and scikit-learn.
+failed). ``--held-out`` takes the GEMMs that no model is trained on (models/data/GPU/held-out-*, ``--gpu``);
+``--triton N`` takes N GEMMs that models are trained on, each predicted by one that has not seen it.
+Needs kernel-tuner and scikit-learn.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ from typing import Any
 import numpy as np
 import tile_held_out
 
+from gpuprobe.tune import data
 from gpuprobe.tune.kernel_tuner_hook import Belief, strategy
 
 STRATEGIES = (
     "random_sample", "greedy_ils", "greedy_mls", "mls", "genetic_algorithm", "pso", "firefly_algorithm", "diff_evo",
     "simulated_annealing", "dual_annealing", "basinhopping", "bayes_opt",
 )  # fmt: skip
-BUDGETS = (5, 20, 50, 100)
+BUDGETS = (5, 8, 15, 30)
 LIMIT_S = 20  # some strategies never end in a space where a configuration has no neighbour left
 
 
@@ -83,19 +86,53 @@ def from_csv(argument: str) -> Space:
     return Space(name, tuple(header[:at]), configs, [float(row[at]) if row[at] else None for row in rows])
 
 
+def held_out_spaces(gpu: str) -> Iterator[Space]:
+    """GEMMs measured in every configuration, as the shipped model predicts them, which was not trained on them."""
+    measured, times = tile_held_out.shipped(gpu)
+    yield from _gemms(measured, Belief(times.time_s, times.log_sd), np.unique(measured.gemm).tolist())
+
+
 def triton_spaces(count: int, gpu: str, predicted: Path | None) -> Iterator[Space]:
     """GEMMs of a GPU's sweeps, with held-out predictions."""
     measured, judged = tile_held_out.predicted(gpu, predicted)
     sd = judged.spreads * (judged.band[1] - judged.band[0]) / (2 * 1.645)
+    gemms = np.unique(measured.gemm)
+    chosen = random.Random(0).sample(gemms.tolist(), min(count, len(gemms)))
+    yield from _gemms(measured, Belief(judged.predicted_s, sd), chosen)
+
+
+def _gemms(measured: data.Measured, belief: Belief, gemms: Sequence[int]) -> Iterator[Space]:
     work = measured.work
     tilings = np.column_stack([work.bm, work.bn, work.bk, work.gm, work.warps, work.stages]).astype(int)
     names = ("BM", "BN", "BK", "GM", "warps", "stages")
-    gemms = np.unique(measured.gemm)
-    for gemm in random.Random(0).sample(gemms.tolist(), min(count, len(gemms))):
+    for gemm in gemms:
         rows = measured.gemm == gemm
         configs = [tuple(row) for row in tilings[rows].tolist()]
         times = (measured.time_s[rows] * 1e3).tolist()
-        yield Space(f"triton-{gemm}", names, configs, times, Belief(judged.predicted_s[rows], sd[rows]))
+        yield Space(f"triton-{gemm}", names, configs, times, Belief(belief.time_s[rows], belief.sd[rows]))
+
+
+@contextlib.contextmanager
+def built_once(space: Space) -> Iterator[None]:
+    """Kernel Tuner's search space of the same space is built once: it takes longer than a short search."""
+    from kernel_tuner import interface
+
+    build, kept = interface.Searchspace, _BUILT
+
+    def once(*arguments: Any, **options: Any) -> Any:
+        if space.name not in kept:
+            kept.clear()
+            kept[space.name] = build(*arguments, **options)
+        return kept[space.name]
+
+    interface.Searchspace = once
+    try:
+        yield
+    finally:
+        interface.Searchspace = build
+
+
+_BUILT: dict[str, Any] = {}
 
 
 def run(space: Space, cache: Path, how: Any, budget: int, seed: int) -> tuple[float, int]:
@@ -110,7 +147,7 @@ def run(space: Space, cache: Path, how: Any, budget: int, seed: int) -> tuple[fl
     def is_legal(config: dict[str, int]) -> bool:
         return tuple(config[name] for name in space.params) in legal
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), built_once(space):
         results, _ = kernel_tuner.tune_kernel(
             space.name, "", (1, 1, 1), [], values, simulation_mode=True, cache=str(cache), strategy=how,
             strategy_options={"max_fevals": budget}, verbose=False, quiet=True,
@@ -193,6 +230,7 @@ def main() -> None:
     """Compare, and print a table a space."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", action="append", default=[], metavar="NAME=FILE:COLUMN")
+    parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--triton", type=int, default=0, metavar="N")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
@@ -205,6 +243,9 @@ def main() -> None:
             f"\n{argument}\n\n{table(compare([from_csv(argument)], budgets, options.repeats, names), budgets)}",
             flush=True,
         )
+    if options.held_out:
+        spaces = list(held_out_spaces(options.gpu))
+        print(f"\n{len(spaces)} held-out GEMMs\n\n{table(compare(spaces, budgets, options.repeats, names), budgets)}")
     if options.triton:
         spaces = list(triton_spaces(options.triton, options.gpu, options.predicted))
         print(f"\n{len(spaces)} Triton GEMMs\n\n{table(compare(spaces, budgets, options.repeats, names), budgets)}")

@@ -1,9 +1,10 @@
 """How the model of tiled kernels does on what it has not seen, over repeated and harder splits than the card's.
 
-python benchmarks/tile_splits.py [--seeds 3] [--only gemms,configurations,long-k,large-m,small-m,fp16]
+python benchmarks/tile_splits.py [--seeds 3] [--only gemms,configurations,long-k,large-m,small-m,fp16,persistent,…]
 
 gemms: five folds of whole GEMMs by another hash a seed; configurations: folds of whole configurations (of every GEMM);
-long-k, large-m, small-m: trained on the rest, judged on k ≥ 6144, m ≥ 2048, m ≤ 16; fp16: trained on bf16 alone.
+long-k, large-m, small-m: trained on the rest, judged on k ≥ 6144, m ≥ 2048, m ≤ 16; fp16: trained on bf16 alone;
+persistent, pointers: trained on the other kernel, as if this one had never been measured (the core's constants have).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprobe import resources
+from gpuprobe.ops.tiling import FORMS
 from gpuprobe.predict import boosting
 from gpuprobe.tune import data, fitting
 from gpuprobe.tune.model import seen
@@ -37,6 +39,9 @@ def splits(measured: data.Measured, seeds: int) -> Iterator[tuple[str, list[tupl
     for name, out in (("long-k", work.k >= 6144), ("large-m", work.m >= 2048), ("small-m", work.m <= 16)):
         yield name, [(~out, out)]
     yield "fp16", [(measured.dtype == "bf16", measured.dtype == "fp16")]
+    persistent = work.form == FORMS.index("triton-persistent")
+    yield "persistent", [(~persistent, persistent)]
+    yield "pointers", [(persistent, ~persistent)]
 
 
 def main() -> None:

@@ -1,22 +1,24 @@
 """What recording costs: small torch.mm in a row, Llama-1B decode steps, and the same steps as a CUDA graph.
 
-Use, with a GPU, torch and transformers: python benchmarks/trace_record.py [--programs mm=20,loop,decode,tokens,graph]
-[--rounds N] [--pairs N] [--output FILE.json]     (mm=20: begin no round of mm after 20 s)
+Use, with a GPU, torch and transformers: python benchmarks/trace_record.py [--programs launches=30,layers,decode,graph]
+[--rounds N] [--pairs N] [--output FILE.json]     (launches=30: begin no round of it after 30 s)
 
 Every way of recording is a process of its own. All start together, then take turns in random order, one running while
-the others are stopped, all on the same cores. Two designs:
+the others are stopped; its first thread has the quietest core for itself, its other threads have others. Two designs:
 
-mm, profiled, decode, graph: a way's process runs short pieces in pairs, recorder pausing (--capture profiler-api, or
-outside of torch.profiler's context) and on, in the order ABBA. Its cost is the median ratio of neighbours; the interval
-is that of the medians of its turns, so that a slow minute of the host counts once. "bare" has pairs too: how steady the
-host is.
+launches, loop, tokens: recorders as `gpuprobe trace record` runs them, on from the start (torch.profiler: from before
+to after a turn). A turn is ten pieces of 500 torch.mm, 20,000 of them (with power samples), 8 decode steps. The cost is
+the ratio of a turn's median to that of the bare programs of the same round: all that recording costs. Two processes of
+one way (bare, recorded) are told together.
 
-loop, tokens: recorders as `gpuprobe trace record` runs them, on from the start, with power samples; a turn is the
-whole program (20,000 torch.mm, 8 steps). The cost is the ratio to the bare programs of the same round; two processes
-of one way (bare, recorded) are told together.
+mm, decode, layers, graph: short pieces in pairs, recorder pausing (--capture profiler-api) and on, in the order ABBA;
+layers are neighbouring ones of a token. The cost is the median ratio of neighbours; the interval is that of the medians
+of its turns, so that a slow minute of the host counts once. "bare" has pairs too: how steady the host is. What goes on
+in pauses is not in this cost: the records of API calls.
 
-The JSON is written after every round; a process that hangs or dies is left out and told. Without a GPU: --programs fake
-or fakeloop, with GPUPROBE_CUPTI naming a stand-in for libcupti, tries the machinery out.
+A time in brackets is what a tenth of the pieces stay below. The JSON is written after every round; a process that hangs
+or dies is left out and told. Without a GPU: --programs fake or fakeloop, with GPUPROBE_CUPTI naming a stand-in for
+libcupti, tries the machinery out.
 """
 
 import argparse
@@ -37,43 +39,44 @@ from pathlib import Path
 
 CORES = 4
 PATIENCE_S = {"start": 60.0, "turn": 30.0, "end": 15.0}
-UNITS = {"mm": 500, "profiled": 500, "loop": 20_000, "decode": 1, "tokens": 8, "graph": 4, "fake": 500, "fakeloop": 500}
-"""Launches or steps of a piece."""
-KIB = 1 << 10
+UNITS = {
+    **{"mm": 500, "launches": 500, "loop": 20_000, "fake": 500, "fakeloop": 500},
+    **{"decode": 1, "layers": 1, "tokens": 8, "graph": 4},
+}
+"""Launches, steps or layers of a piece."""
+PIECES = {"launches": 10}
+"""Pieces of a turn, of programs that are recorded all the time; one where nothing is said."""
 
 BARE = None
 PAUSING = {"capture": "profiler-api"}
 PROFILER = "torch.profiler"
-LIGHTER = {
-    "thread ids without a system call": {"GPUPROBE_THREAD_IDS": "pthread"},
-    "clock from the TSC": {"GPUPROBE_CLOCK": "tsc"},
-    "64 KiB buffers zeroed by CUPTI": {"GPUPROBE_BUFFER_BYTES": str(64 * KIB), "GPUPROBE_ZEROED": "0"},
+PAIRED = {"bare": BARE, "recorded": PAUSING, "kernels alone": {**PAUSING, "calls": "none"}}
+ON = {"bare": BARE, "bare again": BARE, "recorded": {}, "recorded again": {}}
+PARTS = {
+    "kernels alone": {"calls": "none"},
+    "calls alone": {"delay": 1000.0},
+    "attached, nothing on": {"delay": 1000.0, "calls": "none"},
+    "samples of 20 ms, a fifth": {"sample": (20, 80)},
+    "torch.profiler CUDA": PROFILER,
 }
-ALL_LIGHTER = {name: value for options in LIGHTER.values() for name, value in options.items()}
-PAIRED = {
-    "bare": BARE,
-    "recorded": PAUSING,
-    "kernels alone": {**PAUSING, "calls": "none"},
-    **{name: {**PAUSING, "env": options} for name, options in LIGHTER.items()},
-    "all of these": {**PAUSING, "env": ALL_LIGHTER},
-}
-ON = {
-    "bare": BARE,
-    "bare again": BARE,
-    "recorded": {},
-    "recorded again": {},
+TRIED = {
+    "GPU times in host memory": {"env": {"GPUPROBE_HOST_TIMESTAMPS": "1"}},
+    "no flush in a turn": {"env": {"GPUPROBE_FLUSH_MS": "30000"}},
 }
 WAYS = {
+    "launches": {**ON, **PARTS, **TRIED},
+    "loop": {**ON, "kernels alone": {"calls": "none"}},
     "mm": PAIRED,
-    "profiled": {"bare": BARE, "recorded": PAUSING, "torch.profiler CUDA": PROFILER},
-    "loop": {**ON, "kernels alone": {"calls": "none"}, "samples of 20 ms, a fifth": {"sample": (20, 80)}},
-    "decode": {"bare": BARE, "recorded": PAUSING, "all of these": {**PAUSING, "env": ALL_LIGHTER}},
+    "decode": {"bare": BARE, "recorded": PAUSING},
+    "layers": {"bare": BARE, "recorded": PAUSING},
     "tokens": ON,
     "graph": {"bare": BARE, "recorded": PAUSING, "graphs whole": {**PAUSING, "graphs": "whole"}},
     "fake": PAIRED,
     "fakeloop": ON,
 }
-WHOLE = ("loop", "tokens", "fakeloop")
+WHOLE = ("launches", "loop", "tokens", "fakeloop")
+POLLED = ("loop", "tokens")
+"""With power samples, as the command takes them."""
 
 
 class Programs:
@@ -81,7 +84,7 @@ class Programs:
 
     def __init__(self, name):
         self.units = UNITS[name]
-        kind = {"loop": "mm", "profiled": "mm", "tokens": "decode", "fakeloop": "fake"}.get(name, name)
+        kind = {"loop": "mm", "launches": "mm", "tokens": "decode", "fakeloop": "fake"}.get(name, name)
         getattr(self, f"_{kind}")()
 
     def _mm(self):
@@ -103,7 +106,9 @@ class Programs:
         from gpuprobe.gpu.llm.steps import step_of
 
         torch.set_grad_enabled(False)
-        step = step_of(build("llama-1b", "cuda"), Point("llama-1b", "decode", 1, 512, mode), "cuda", 2048)
+        model = build("llama-1b", "cuda")
+        self.layers = model.model.layers
+        step = step_of(model, Point("llama-1b", "decode", 1, 512, mode), "cuda", 2048)
         matrix = torch.randn(64, 64, device="cuda")
 
         def turn():
@@ -116,6 +121,42 @@ class Programs:
 
         self.turn, self.prime, self.wait = turn, prime if mode == "eager" else step, torch.cuda.synchronize
 
+    def _layers(self):
+        self._decode()
+
+    def pairs_of_layers(self, on, tokens):
+        """Seconds of neighbouring layers of a token, one of them recorded: which, changes from token to token."""
+        states, times = [], []
+
+        def begin(*_):
+            if states[len(times)]:
+                self.recording = on()
+                self.recording.__enter__()
+            times.append(time.perf_counter())
+
+        def end(*_):
+            times[-1] = time.perf_counter() - times[-1]
+            if states[len(times) - 1]:
+                self.recording.__exit__(None, None, None)
+
+        hooks = [
+            hook
+            for layer in self.layers
+            for hook in (layer.register_forward_pre_hook(begin), layer.register_forward_hook(end))
+        ]
+        found = []
+        for token in range(tokens):
+            states[:] = [(number + token) % 2 == 0 for number in range(len(self.layers))]
+            times.clear()
+            self.turn()
+            self.wait()
+            for first in range(0, len(times) - 1, 2):
+                pair = times[first : first + 2]
+                found.append(pair[::-1] if states[first] else pair)
+        for hook in hooks:
+            hook.remove()
+        return found
+
     def _graph(self):
         self._decode("graph")
 
@@ -124,7 +165,7 @@ class Programs:
         if recorder := os.environ.get("CUDA_INJECTION64_PATH"):
             ctypes.CDLL(recorder).InitializeInjection()
         self.turn, self.prime = lambda: cuda.fake_run(self.units), lambda: cuda.fake_run(10)
-        self.wait = lambda: cuda.cuptiActivityFlushAll(0)  # the recorder gets to know the functions that are called
+        self.wait = lambda: cuda.cuptiActivityFlushAll(0)
 
 
 def switch(program, way):
@@ -162,8 +203,8 @@ def work(way, name):
         program = Programs(name)
     gc.disable()
 
-    def timed(state):
-        with on() if state == "on" else contextlib.nullcontext():
+    def timed(how=contextlib.nullcontext):
+        with how():
             program.prime()
             program.wait()
             begin = time.perf_counter()
@@ -174,16 +215,20 @@ def work(way, name):
     def pairs(count):
         found = []
         for number in range(count):
-            order = ("off", "on") if number % 2 == 0 else ("on", "off")
-            times = {state: timed(state) for state in order}
-            found.append([times["off"], times["on"]])
+            order = (contextlib.nullcontext, on) if number % 2 == 0 else (on, contextlib.nullcontext)
+            times = [timed(how) for how in order]
+            found.append(times if number % 2 == 0 else times[::-1])
         return found
 
-    def answer(count):
-        return [[None, timed("on")]] if name in WHOLE else pairs(count)
+    def whole():
+        with on():
+            return [[None, timed()] for _ in range(PIECES.get(name, 1))]
 
-    answer(1)
-    time.sleep(0.5)  # the recorder learns which functions to switch off between windows
+    def answer(count):
+        if name == "layers":
+            return program.pairs_of_layers(on, 2 * count)
+        return whole() if name in WHOLE else pairs(count)
+
     answer(1)
     print("> ready", flush=True)
     for line in sys.stdin:
@@ -193,9 +238,10 @@ def work(way, name):
 class Worker:
     """A program run in a way: a process that is stopped except in its turns."""
 
-    def __init__(self, way, options, program, folder):
+    def __init__(self, way, options, program, folder, cores):
+        self.cores = cores
         self.way, self.program, self.problem, self.turns = way, program, "", []
-        self.polled = program in WHOLE and options is not BARE
+        self.polled = program in POLLED and options is not BARE
         self.sampled = isinstance(options, dict) and "sample" in options
         self.spool = folder / f"{program}-{way}".replace(" ", "_").replace(",", "")
         self.spool.mkdir()
@@ -229,22 +275,25 @@ class Worker:
         return Path(self.errors.name).read_text(errors="replace")[-400:].strip()
 
     def stop(self):
-        """Every thread that it has by now to the same cores (starting up, it had them all), and stop it."""
-        cores = sorted(os.sched_getaffinity(0))[:CORES]
-        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(int(thread.name), cores)
+        """Every thread that it has by now to its cores (starting up, it had them all), and stop it."""
+        self.pin()
         self.process.send_signal(signal.SIGSTOP)
 
+    def pin(self):
+        """Its first thread to the quietest core, all others to other ones."""
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(int(thread.name), self.cores[int(thread.name) != self.process.pid])
+
     def turn(self, number, pairs):
-        """So many pairs (of torch.profiler, slow to start, one); nothing where the process is gone."""
+        """So many pairs, or all of a whole program; nothing where the process is gone."""
         from gpuprobe.trace.record.power import PowerRecorder
 
+        self.pin()
         self.process.send_signal(signal.SIGCONT)
         time.sleep(0.2 if self.sampled else 0.01)  # a sampling recorder's next window was due while it was stopped
-        count = 1 if WAYS[self.program][self.way] == PROFILER else pairs
         with contextlib.suppress(OSError):
-            self.process.stdin.write(f"{count}\n".encode())
+            self.process.stdin.write(f"{pairs}\n".encode())
             self.process.stdin.flush()
         with PowerRecorder.of_this_machine() if self.polled else contextlib.nullcontext():
             answer = self.answer("turn")
@@ -270,10 +319,11 @@ def environment_of(options, spool):
 
 def run(given, folder, results):
     """All ways of all programs; ``results`` gets the rows of a program after every round of it."""
-    limits = limits_of(given.programs)
+    limits, cores = limits_of(given.programs), cores_by_quiet()
+    results["machine"]["cores"] = [sorted(some) for some in cores]
     workers = {
         program: [
-            Worker(way, options, program, folder)
+            Worker(way, options, program, folder, cores)
             for way, options in WAYS[program].items()
             if not given.ways or way in given.ways
         ]
@@ -297,6 +347,31 @@ def run(given, folder, results):
     end(every)
     for program, some in workers.items():
         results[program] = [{**worker.row(), **counts_of(worker)} for worker in some]
+
+
+def cores_by_quiet():
+    """The core that counts fastest, and the cores that the others may have: CORES of them, none its twin."""
+    allowed = sorted(os.sched_getaffinity(0))
+    counts = {core: [] for core in allowed}
+    for _ in range(5):
+        for core in allowed:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, {core})
+            counts[core].append(counted(0.003))
+    os.sched_setaffinity(0, allowed)
+    order = sorted(allowed, key=lambda core: -statistics.median(counts[core]))
+    twins = Path(f"/sys/devices/system/cpu/cpu{order[0]}/topology/thread_siblings_list")
+    told = twins.read_text().strip() if twins.is_file() else str(order[0])
+    besides = [core for core in order[1:] if str(core) not in told.replace("-", ",").split(",")]
+    return {order[0]}, set(besides[:CORES] or order)
+
+
+def counted(seconds):
+    """How far this thread counts in so many seconds."""
+    until, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < until:
+        count += 1
+    return count
 
 
 def limits_of(programs):
@@ -348,8 +423,9 @@ def costs(rows, units):
         turns = row["turns"]
         on = [statistics.median(pair[1] for pair in turn["pairs_s"]) for turn in turns]
         row["median_us"] = statistics.median(on) / units * 1e6 if on else None
+        row["fast_us"] = fast([pair[1] for turn in turns for pair in turn["pairs_s"]]) / units * 1e6 if on else None
         over_bare.setdefault(row["way"].removesuffix(" again"), []).extend(
-            time / statistics.mean(bare[turn["round"]])
+            time / statistics.median(bare[turn["round"]])
             for time, turn in zip(on, turns, strict=True)
             if turn["round"] in bare
         )
@@ -358,6 +434,11 @@ def costs(rows, units):
     for row in rows:
         if ratios := over_bare[row["way"].removesuffix(" again")]:
             row["over_bare"] = interval(ratios, 1)
+
+
+def fast(times):
+    """What a tenth of the pieces stay below: the host undisturbed."""
+    return sorted(times)[len(times) // 10]
 
 
 def over_pause(turns, units):
@@ -412,7 +493,7 @@ def show(rows):
         )
         if "pairs" in row:
             told += f"  {row['pairs']} pairs {row['median_over_pause']:+.1%} {row['extra_us']:+.2f} us"
-        took = f"{row['median_us']:9.2f} us" if row["median_us"] else row["problem"][:60]
+        took = f"{row['median_us']:9.2f} us ({row['fast_us']:.2f})" if row["median_us"] else row["problem"][:60]
         kept = " ".join(f"{key} {row[key]}" for key in ("kernels", "calls", "dropped", "switches") if row.get(key))
         print(f"{row['program']:6} {row['way']:32} {took}{told}  {kept}", file=sys.stderr)
 

@@ -24,7 +24,8 @@ nav { border-bottom: 1px solid var(--line); padding-bottom: .5rem; display: flex
 h1, h2, h3, p, li { overflow-wrap: anywhere; } h1 { line-height: 1.25; } img { height: auto; }
 pre { background: var(--soft); padding: .7rem; overflow-x: auto; border-radius: 4px; }
 code { font-size: .9em; } table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; } img { max-width: 100%; }
+th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; vertical-align: top; }
+img { max-width: 100%; }
 a { color: #06c; } @media (prefers-color-scheme: dark) { body { background: #111; color: #ddd; } a { color: #6af; } }
 """
 MENU = (("docs/index.html", "gpuprobe"), ("docs/tutorial.html", "Tutorial"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from gpuprobe.build import Cubin
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.gate import Label, Verdict
 from gpuprobe.gpu.protocol import Gpu
-from gpuprobe.gpu.replay import ReplayGpu, series_key
+from gpuprobe.gpu.replay import Key, ReplayGpu, series_key
 from gpuprobe.journal import Journal, digest, exclusive, state_dir
 from gpuprobe.judge import Result
 from gpuprobe.kernels import Kernel, Kernels, defines_key
@@ -175,20 +175,37 @@ def recorded_kernels(recording: Run, probes: Sequence[Probe], mode: Mode) -> Ker
     return kernels
 
 
+NOT_HELD = "the recording holds no samples of it: its parameters have changed since"
+
+
 def _recorded_reason(recording: Run, probe: Probe, defines: Params) -> str:
     reasons = [one.reason for one in recording.rejections if one.probe == probe.name and one.params == defines]
-    return reasons[0] if reasons else "the recording holds no samples of it: its parameters have changed since"
+    return reasons[0] if reasons else NOT_HELD
 
 
 def _rejected_points(recording: Run, probe: Probe, mode: Mode) -> list[Rejection]:
-    """Recorded rejections of points (not of quantities: bounds are judged again): of one, or of any without samples."""
-    rejections = [rejection for rejection in recording.rejections if rejection.probe == probe.name]
-    if not rejections:
-        return []
+    """Points that cannot be replayed: those that were rejected, and those that the probe did not have then."""
     held = {series_key(series.probe, series.params) for series in recording.series if series.probe == probe.name}
     points = [dict(point.params) for point in probe.points(mode, recording.device)]
+    rejected = _recorded_rejections(recording, probe, points, held)
+    kernel_axes = (*probe.defines, *probe.patches)
+    built = {tuple(map(one.params.get, kernel_axes)) for one in recording.series if one.probe == probe.name}
+    for params in points:
+        if series_key(probe.name, params) in held or any(one.params.items() <= params.items() for one in rejected):
+            continue
+        kernel = tuple(map(params.get, kernel_axes))
+        missing = params if kernel in built else {name: params[name] for name in kernel_axes}
+        rejected.append(Rejection(probe.name, missing, NOT_HELD, left_out=True))
+    return rejected
+
+
+def _recorded_rejections(
+    recording: Run, probe: Probe, points: Sequence[Params], held: Container[Key]
+) -> list[Rejection]:
+    """Recorded rejections of points (not of quantities: bounds are judged again): of one, or of any without samples."""
+    rejections = [rejection for rejection in recording.rejections if rejection.probe == probe.name]
     return [
-        rejection
+        rejection if series_key(probe.name, rejection.params) not in held else replace(rejection, left_out=False)
         for rejection in rejections
         if any(
             rejection.params == params

@@ -48,10 +48,15 @@ class Log:
     _grouped: dict[Key, list[Estimate]] = field(default_factory=lambda: defaultdict(list), init=False, repr=False)
     _rounds_grouped: int = field(default=0, init=False, repr=False)
 
-    def reject(self, probe: Probe, params: Params, reason: str) -> None:
+    def reject(self, probe: Probe, params: Params, reason: str, *, left_out: bool = False) -> None:
         """Note the first reason against a point."""
         if all(rejection.params != params for rejection in self.rejections):
-            self.rejections.append(Rejection(probe.name, params, reason))
+            self.rejections.append(Rejection(probe.name, params, reason, left_out))
+
+    def wrong(self) -> list[Params]:
+        """The rejected points behind which no estimate may stand: all but those left out of every round."""
+        sampled = [dict(point.params) for point, samples in self.samples.items() if samples]
+        return [one.params for one in self.rejections if not one.left_out or one.params in sampled]
 
     def estimates(self) -> Mapping[Key, list[Estimate]]:
         """The estimates of every quantity, in the order of the rounds; rounds are only ever added.
@@ -82,7 +87,7 @@ def judge(probe: Probe, log: Log, gpu: Gpu, rule: StopRule) -> Result:
     """The result of a probe: a Measurement for every quantity without a wrong sample, and the reasons for the rest."""
     for params, reason in wall.disagreements(log.samples, prologue=probe.prologue):
         log.reject(probe, params, reason)
-    wrong = [rejection.params for rejection in log.rejections]
+    wrong = log.wrong()
     common = _common_flags(log, gpu)
     measurements = []
     for estimates in log.estimates().values():

@@ -121,17 +121,18 @@ def _sample(probe: Probe, point: Point, log: Log, gpu: Gpu, seed: int, *, repeat
     job = _job(probe, point, log.kernels[point], seed, repeat=repeat)
     outcome = gpu.run(job)
     sample = outcome.sample
-    reason = None
+    reason, left_out = None, False
     if outcome.out is not None:
         if probe.check is not None:
             reason = probe.check(point, job.seed, outcome.out)
-        if probe.reduce is not None:
+        if reason is None and probe.reduce is not None:  # what is wrong need not have the shape that is reduced
             sample = replace(sample, values={**sample.values, **probe.reduce(point, outcome.out)})
         sample = sample.rounded()  # so that a replay of the file gives the very same numbers
     if reason is None and probe.refuse is not None:
         reason = probe.refuse(point, sample)
+        left_out = True
     if reason is not None:
-        log.reject(probe, dict(point.params), reason)
+        log.reject(probe, dict(point.params), reason, left_out=left_out)
         return None
     return sample
 
@@ -164,7 +165,7 @@ def _enough(probe: Probe, log: Log, plan: Plan, elapsed: float) -> bool:
     found = log.estimates().values()
     if not found or len(log.rounds) >= plan.stop.max_samples:
         return len(log.rounds) >= plan.stop.max_samples
-    rejected = [rejection.params for rejection in log.rejections]
+    rejected = log.wrong()
     open_ = [row for row in found if not any(covers(row[0].params, params) for params in rejected)]
     return all(plan.stop.done([estimate.value for estimate in row], elapsed) is not None for row in open_)
 

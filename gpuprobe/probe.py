@@ -31,6 +31,8 @@ Check = Callable[[Point, int, bytes], str | None]
 Reduce = Callable[[Point, bytes], Mapping[str, float]]
 Patch = Callable[[Params, bytes], bytes]
 Refuse = Callable[[Point, Sample], str | None]
+MOST_NAMED = 6
+"""Probes that a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,8 @@ def select(patterns: Iterable[str]) -> tuple[Probe, ...]:
         return discover()
     for pattern in wanted:
         if not any(_matches(probe, pattern) for probe in discover()):
-            close = ", ".join(probe.name for probe in discover() if pattern.strip("*")[:4] in probe.name)
+            start = pattern.strip("*")[:4]
+            close = ", ".join([probe.name for probe in discover() if start and start in probe.name][:MOST_NAMED])
             raise GpuprobeError(
                 f"no probe matches '{pattern}'" + (f"; close: {close}" if close else ""),
                 "list them with: gpuprobe microbench --list",

@@ -235,7 +235,7 @@ def from_document(document: Any, origin: str = "the document") -> DeviceProfile:
         sections = {name: _parts(kind, document.get(name, ())) for name, kind in SECTIONS.items()}
         texts = {name: _text(document[name]) for name in ("name", "product", "architecture", "note")}
         numbers = {_text(key): _number(number) for key, number in document["numbers"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise GpuprobeError(
             f"{origin} is a damaged device profile: {type(error).__name__}: {error}",
             "make it again with: gpuprobe profile RUN -o profile.json",

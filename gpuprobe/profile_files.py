@@ -6,15 +6,14 @@ Published values lie in ``gpuprobe/profiles/NAME.toml``: a table ``[sources]`` a
 
 from __future__ import annotations
 
-import gzip
 import tomllib
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gpuprobe import device, resources
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.files import unpacked
 from gpuprobe.profile import Bandwidth, Curve, DeviceProfile, Energy, Latency, LaunchCost, Part, Peak, Value, parse
 from gpuprobe.profile_of_run import profile_from, profile_of
 from gpuprobe.run_files import read_run
@@ -53,9 +52,8 @@ def load(name_or_path: str) -> DeviceProfile:
 def from_file(path: Path) -> DeviceProfile:
     """The profile in a file: of a run (derived now), or one written by ``gpuprobe profile -o``."""
     try:
-        raw = path.read_bytes()
-        text = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
+        text = unpacked(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise GpuprobeError(f"cannot read {path}: {error}", "pass a run or a profile file") from error
     return profile_of(read_run(path)) if b'"run_id"' in text[:RUN_HEAD] else parse(text, str(path))
 

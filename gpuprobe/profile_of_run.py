@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 
 from gpuprobe.profile import (
     Bandwidth,
@@ -198,7 +199,10 @@ RULES: tuple[Rule, ...] = (
     Rule("null_graph", "period", "s", _launch("graph node, period")),
     Rule("null_graph", "api", "s", _launch("graph launch of 512 nodes, API call")),
     Rule("grid_barrier", "barrier", "s", _launch("barrier of the grid", "ALGORITHM")),
+    Rule("launch_cost", "period", "s", _launch("kernel after kernel, period", "KIND", "BLOCKS")),
+    Rule("launch_marks", "api", "s", _launch("launch call to its return", "KIND")),
     Rule("launch_marks", "start", "s", _launch("launch call to kernel start", "KIND")),
+    Rule("launch_marks", "done", "s", _launch("launch call to a drained stream", "KIND")),
     Rule("energy_alu", "energy", "J/*", _energy("OP")),
     Rule("energy_data", "energy", "J/*", _energy("LEVEL")),
     Rule("energy_wgmma", "energy", "J/*", _energy("TYPE", "wgmma")),
@@ -283,14 +287,16 @@ def _made(row: Measurement, run: Run) -> list[Part]:
     """What a measurement becomes: by the first rule that fits it."""
     if not _usable(row):
         return []
-    for rule in RULES:
-        if all(
-            fnmatchcase(text, pattern)
-            for text, pattern in ((row.name, rule.probe), (row.quantity, rule.quantity), (row.unit, rule.unit))
-        ):
-            part = rule.make(row, _value(row, run.run_id), run.device)
-            return [] if part is None else [part]
-    return []
+    rule = _rule(row.name, row.quantity, row.unit)
+    part = None if rule is None else rule.make(row, _value(row, run.run_id), run.device)
+    return [] if part is None else [part]
+
+
+@cache
+def _rule(name: str, quantity: str, unit: str) -> Rule | None:
+    """The first rule that fits a row; a run has thousands of rows of some hundred kinds."""
+    texts = (name, quantity, unit)
+    return next((rule for rule in RULES if all(map(fnmatchcase, texts, (rule.probe, rule.quantity, rule.unit)))), None)
 
 
 def _usable(row: Measurement) -> bool:

@@ -208,11 +208,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A probe that gave no number, and why (a failed SASS gate, a broken bound, a wrong result)."""
+    """A probe that gave no number, and why (a failed SASS gate, a broken bound, a wrong result).
+
+    ``left_out``: nothing is wrong, the point is not there (throttled, not in a recording); what the others give stands.
+    """
 
     probe: str
     params: Params
     reason: str
+    left_out: bool = False
 
 
 @dataclass(frozen=True)

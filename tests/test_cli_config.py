@@ -48,6 +48,12 @@ def test_the_settings_are_those_that_the_command_runs_with(capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("GEMM 64×4096×4096 bf16 tn on l40s")
 
 
+def test_an_option_may_be_written_with_underscores(capsys: pytest.CaptureFixture[str]) -> None:
+    settings("[compare]\nmin_effect = 0.05\n")
+    assert main(["compare", "--print-config"]) == 0
+    assert "min-effect = 0.05  # gpuprobe.toml" in capsys.readouterr().out
+
+
 def test_a_table_of_another_command_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     settings('[report]\noutput = "x.html"\n')
     assert printed(capsys)["output"] == "(unset)  # default"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gpuprobe.coverage import ELSEWHERE, ROWS, covered, covering, page, unknown
+from gpuprobe.coverage import ELSEWHERE, LEFT_OUT, ROWS, covered, covering, page, unknown
 from gpuprobe.probe import discover
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
@@ -28,6 +28,12 @@ def test_probes_name_rows_of_the_catalogue() -> None:
     assert unknown(discover()) == []
     wrong = replace(discover()[0], covers=(50,))
     assert unknown([wrong]) == [wrong.name]
+
+
+def test_what_a_row_leaves_out_is_on_the_page() -> None:
+    assert set(LEFT_OUT) <= set(ROWS)
+    text = page(discover())
+    assert all(f"| {row} | {what} |" in text for row, what in LEFT_OUT.items())
 
 
 def test_every_probe_covers_a_row() -> None:

@@ -146,6 +146,7 @@ def test_a_column_may_be_taken_at_one_place_of_an_axis_as_it_is() -> None:
         ("api", "s", 512e-6, "A"),
         ("api", "s", 512e-6, "B"),
     ]
+    assert [e.value for e in at("PASSES", 512, "api", "api_s", each=512)(round_)] == [1e-6, 1e-6]
     assert at("PASSES", 99, "api", "api_s")(round_) == []
 
 

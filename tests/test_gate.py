@@ -213,6 +213,7 @@ def sass(*lines: str) -> tuple[Function, ...]:
         (["@P0 FFMA R0, R0, R1, R2"], ffma(1), "FFMA at 0x10 runs only under P0"),
         (["@P0 BRA 0x30", "FFMA R0, R0, R1, R2", "FFMA R0, R0, R1, R2"], ffma(2), "may skip 1 of 2"),
         (["@P0 BRA 0x30", "FFMA R0, R0, R1, R2"], ffma(1), "may skip 1 of 1"),
+        (["@P1 BRA 0x30", *["FFMA R0, R0, R1, R2"] * 2, "@P0 BRA 0x10"], ffma(2, loop=True), "may skip 1 of 2"),
         (["@P1 BRA 0x10", "FFMA R0, R0, R1, R2", "@P0 BRA 0x10"], ffma(1, loop=True), "0x10 may pass by the expected"),
         (["@P1 BRA 0x30", "FFMA R0, R0, R1, R2", "@P0 BRA 0x10"], ffma(1, loop=True), "0x10 may pass by the expected"),
         (["FFMA R0, R0, R1, R2", "@P0 BRA 0x0"], ffma(1), "BRA at 0x20 goes back to the first clock read"),

@@ -54,6 +54,27 @@ def test_a_kernel_that_is_not_what_it_should_be_is_on_the_list() -> None:
     assert found[0].startswith("ffma_latency {'CHAIN': 32} on sm_90a: 32 FFMA instead of 33")
 
 
+@pytest.mark.parametrize(
+    ("name", "axis", "value", "first"),
+    [
+        ("atomic_rate", "OP", "REDG_ADD_U32", 90),
+        ("async_latency", "VIA", "BULK", 90),
+        ("barrier_latency", "OP", "MBARRIER", 90),
+        ("fence_latency", "FENCE", "PROXY", 90),
+        ("launch_cost", "KIND", "cluster", 90),
+    ],
+)
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_89", "sm_90", "sm_100"])
+def test_what_came_with_an_architecture_is_there_from_it_on(
+    name: str, axis: str, value: str, first: int, architecture: str
+) -> None:
+    """sm_100 is later than sm_90, though its name sorts before."""
+    probe = next(probe for probe in discover() if probe.name == name)
+    example = device.load(device.for_architecture(architecture)[0])
+    found = {str(point[axis]) for point in probe.points("full", example)}
+    assert any(one.startswith(value) for one in found) is (arch.parse(architecture).number >= first), found
+
+
 def test_the_first_probes_are_all_there() -> None:
     by_group: dict[str, set[str]] = {}
     for probe in discover():

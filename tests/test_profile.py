@@ -156,6 +156,30 @@ def test_energy_terms_and_power() -> None:
     assert found.energy("L1") is None
 
 
+def test_every_part_of_a_launch_has_its_cost_by_the_way_it_is_made() -> None:
+    ways = ("stream", "cooperative", "cluster", "graph")
+    marks = [
+        measured("launch_marks", quantity, "s", value * 1e-6, {"KIND": way, "BLOCKS": 2})
+        for way in ways
+        for quantity, value in (("api", 2.0), ("start", 3.0), ("end", 4.0), ("done", 5.0))
+    ]
+    period = measured("launch_cost", "period", "s", 1e-6, {"KIND": "graph", "BLOCKS": 264})
+    found = profile_of(run_of(*marks, period))
+    for way in ways:
+        said = [
+            found.launch(f"launch call to {what}, kind {way}")
+            for what in ("its return", "kernel start", "a drained stream")
+        ]
+        assert [value.value for value in said if value] == pytest.approx([2e-6, 3e-6, 5e-6])
+    assert found.launch("kernel after kernel, period, kind graph, blocks 264").value == 1e-6  # type: ignore[union-attr]
+
+
+def test_a_curve_is_read_at_the_nearest_size_by_ratio() -> None:
+    points = tuple((size, Value(size, size, size, "cycle", "measured", "s")) for size in (1024.0, 4096.0, 65536.0))
+    curve = Curve("c", points)
+    assert [curve.at(size).value for size in (1.0, 2100.0, 30000.0, 1e9)] == [1024.0, 4096.0, 65536.0, 65536.0]
+
+
 def test_rules_name_probes_that_exist() -> None:
     from fnmatch import fnmatchcase
 
@@ -221,7 +245,7 @@ def test_a_file_that_is_no_profile_is_an_error(tmp_path: Path, data: bytes) -> N
 
 
 def test_values_outside_their_interval_or_of_no_origin_are_damage() -> None:
-    for change in ({"low": 3e30}, {"origin": "guessed"}, {"value": float("nan")}, {"value": -1.0}):
+    for change in ({"low": 3e30}, {"origin": "guessed"}, {"value": float("nan")}, {"value": -1.0}, {"value": 10**400}):
         document = to_document(profile_of(run_of()))
         document["peaks"][0]["rate"].update(change)
         with pytest.raises(GpuprobeError, match="damaged"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import math
 import os
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recording import ENVIRONMENT, chain_sample, h100
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.estimate import Point
-from gpuprobe.files import encode, write_atomically
+from gpuprobe.files import encode, unpacked, write_atomically
 from gpuprobe.record import (
     SCHEMA,
     DeviceSpec,
@@ -202,6 +203,20 @@ def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path: Path) -> None:
         refused(path)
 
 
+def test_a_file_that_unpacks_to_more_than_any_run_is_refused_before_it_fills_memory() -> None:
+    bomb = gzip.compress(bytes(1 << 20))
+    assert unpacked(bomb, 1 << 20) == bytes(1 << 20)
+    with pytest.raises(ValueError, match="more than 0 MiB"):
+        unpacked(bomb, (1 << 20) - 1)
+    with pytest.raises(ValueError, match="more than 1 MiB"):
+        unpacked(bomb + bomb, 1 << 20)
+
+
+def test_members_of_a_gzip_file_follow_each_other() -> None:
+    assert unpacked(gzip.compress(b"one ") + gzip.compress(b"two") + bytes(3)) == b"one two"
+    assert unpacked(b"plain") == b"plain"
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"null", b"[]", b"3", b'"run"', b"{}", b'{"schema": "1"}', b'{"schema": 1}', b"\xff\xfe\x00", b"[" * 100_000],
@@ -248,6 +263,35 @@ def test_no_number_that_is_none_gets_in(tmp_path: Path, bad: str, place: str) ->
     path = tmp_path / "run.json"
     path.write_text(json.dumps(changed).replace('"BAD"', bad))
     assert "damaged" in refused(path).message
+
+
+@pytest.mark.parametrize("key", ["schema", "measurements", "series", "rejections", "warnings"])
+def test_a_file_that_lacks_a_part_is_refused(tmp_path: Path, key: str) -> None:
+    changed = document()
+    del changed[key]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(changed))
+    assert refused(path).exit_code is Exit.WRONG_USE
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_file_is_read_as_its_document_is(tmp_path: Path, data: st.DataObject) -> None:
+    """The quick way through a file and the careful one through its document give the same run or refuse alike."""
+    changed = deepcopy(document())
+    part: Any = changed
+    place = data.draw(st.sampled_from(PLACES))
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = data.draw(st.sampled_from([part[place[-1]], None, True, 3, -1.5, 1e31, "live", [], [1], {}]))
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(changed))
+    try:
+        expected = from_document(changed)
+    except GpuprobeError:
+        refused(path)
+    else:
+        assert read_run(path) == expected
 
 
 def test_columns_of_different_length_are_refused() -> None:

@@ -59,8 +59,8 @@ def defaults(command: click.Command, table: Any, where: str) -> dict[str, Any]:
         below = command.commands.get(name) if isinstance(command, click.Group) else None
         if below is not None:
             known[name] = defaults(below, value, f"{where}.{name}")
-        elif name in names:
-            known[str(names[name])] = value
+        elif (option := name.replace("_", "-")) in names:
+            known[names[option]] = value
         else:
             raise GpuprobeError(f"{where} has no option '{name}'", f"see: gpuprobe {where.replace('.', ' ')} --help")
     return known

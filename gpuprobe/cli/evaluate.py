@@ -24,7 +24,9 @@ SCHEMA = 1
     metavar="FOLDER",
     help="Folder of the published tables; without it only own data sets are judged.",
 )
-@click.option("--source", help="Judge only the models of one source: gpuprobe, aiconfigurator, vidur.")
+@click.option(
+    "--source", type=click.Choice(("gpuprobe", "aiconfigurator", "vidur")), help="Judge only the models of one source."
+)
 @click.option("--unknown", "strangers", is_flag=True, help="Judge only as if each GPU were unknown, which is quick.")
 @click.option("--no-baselines", "skip", is_flag=True, help="Leave the baselines out, which take longest.")
 @json_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -78,6 +79,9 @@ def run(args: Sequence[str]) -> int:
         return stop.exit_code
     except click.Abort as stop:
         raise KeyboardInterrupt from stop
+    except click.exceptions.NoArgsIsHelpError as error:  # a group without a command: its help, as it is laid out
+        print(error.format_message(), file=sys.stderr)
+        return int(Exit.WRONG_USE)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "gpuprobe"
         raise GpuprobeError(error.format_message(), f"see: {path} --help") from error

@@ -34,6 +34,11 @@ def command() -> None:
     "--rounds", default=11, show_default=True, type=click.IntRange(0, 1000), help="Timed rounds; 0: no timing."
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 32),
+    help="Fresh processes of each side that have these rounds; 4 on a GPU, else 1.",
+)
+@click.option(
     "--requests", default=48, show_default=True, type=click.IntRange(0, 256), help="Requests at random intervals."
 )
 @click.option("--load-limit", default=300.0, show_default=True, help="Seconds to import and build a candidate.")
@@ -68,7 +73,7 @@ def evaluate_command(
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from gpuprobe.kernel_eval.evaluate import Options
+    from gpuprobe.kernel_eval.evaluate import PROCESSES, Options
     from gpuprobe.kernel_eval.session import Limits
 
     limits = Limits(given["load_limit"], given["call_limit"], int(given["memory_limit"] * 2**30))
@@ -77,6 +82,7 @@ def _options(given: dict[str, Any]) -> Options:
         device=device,
         backend=given["backend"],
         rounds=given["rounds"],
+        processes=given["processes"] or (PROCESSES if device.startswith("cuda") else 1),
         requests=given["requests"],
         metrics=given["metrics"],
         limits=limits,

@@ -139,12 +139,22 @@ def plain(text: str, width: int = 80) -> str:
     return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 
+def _bound(series: dict[str, Any]) -> str:
+    """Where a series turns GPU-bound; where TKLQT shows no turn, what its points are bound by."""
+    if series["turns_at"] is not None:
+        return f"turns GPU-bound at batch {series['turns_at']}"
+    bounds = sorted({point["bound"] for point in series["points"]})
+    known = {"cpu": "stays CPU-bound", "gpu": "is GPU-bound throughout"}
+    return (
+        known[bounds[0]] if len(bounds) == 1 and bounds[0] in known else f"shows no turn (bound: {', '.join(bounds)})"
+    )
+
+
 def show_sweep(report: dict[str, Any]) -> None:
     """Print the points of each series and where it turns."""
     for series in report["sweeps"]:
         what = f"{series['model']} {series['phase']}, context {series['context']}, {series['mode']}"
-        turn = series["turns_at"]
-        print(f"{what}: " + ("stays CPU-bound" if turn is None else f"turns GPU-bound at batch {turn}"))
+        print(f"{what}: {_bound(series)}")
         print(f"  {series['evidence']}")
         columns = ("batch", "step_ns", "tokens_per_s", "kernels_per_step", "tklqt_per_kernel_ns", "gpu_busy_share")
         _show_rows("points", series["points"], *columns, "found_idle_share", "bound", "energy_per_token_j")

@@ -20,7 +20,9 @@ from gpuprobe.errors import GpuprobeError
     metavar="FOLDER",
     help="Folder of the published tables (docs/predict.md lists them); without it only own data sets are fitted.",
 )
-@click.option("--source", help="Fit only the models of one source: gpuprobe, aiconfigurator, vidur.")
+@click.option(
+    "--source", type=click.Choice(("gpuprobe", "aiconfigurator", "vidur")), help="Fit only the models of one source."
+)
 @click.option(
     "-o",
     "--output",

@@ -14,10 +14,11 @@ from gpuprobe.ops.tiling import FORMS, INPUT_BYTES
 
 if TYPE_CHECKING:
     from gpuprobe.gpu.tuning_bench import TuningBench
-    from gpuprobe.tune.gemm_search import Candidate
+    from gpuprobe.tune.gemm_search import Candidate, Tuned
+    from gpuprobe.tune.recorded import Recorded
 
 SCHEMA = 1
-_COLUMNS = ("BM", "BN", "BK", "GM", "warps", "stages", "predicted", "low", "high", "measured", "")
+_COLUMNS = ("BM", "BN", "BK", "GM", "warps", "stages", "predicted", "low", "high", "measured", "95 %", "")
 
 
 @click.group()
@@ -54,6 +55,13 @@ def command() -> None:
 @click.option("--device", type=click.IntRange(min=0), default=0, show_default=True, help="CUDA's index of the GPU.")
 @click.option("--gpu", metavar="NAME", help="Predict as for this device  [default: the GPU that is here].")
 @click.option("--predict-only", is_flag=True, help="Rank without measuring; needs no GPU, but --gpu.")
+@click.option(
+    "--recorded",
+    is_flag=False,
+    flag_value="shipped",
+    metavar="[FILE]",
+    help="Read times from a journal of sweep kernel instead of measuring  [FILE left out: that shipped for --gpu].",
+)
 @click.option("--fresh", is_flag=True, help="Measure even where a result of this GPU, driver and problem is kept.")
 @json_option
 @output_option
@@ -65,6 +73,8 @@ def gemm(**options: Any) -> int:
     """
     from gpuprobe.tune.gemm_search import space_of
 
+    if options["recorded"] is not None:
+        return _replay(options)
     space = space_of(options["dtype"], options["configs"])
     if options["predict_only"]:
         return _rank(options, space)
@@ -102,6 +112,26 @@ def _rank(options: dict[str, Any], space: Sequence[Any]) -> int:
     return Exit.DONE
 
 
+def _replay(options: dict[str, Any]) -> int:
+    from gpuprobe.tune import recorded
+    from gpuprobe.tune.gemm_search import space_of, tune
+
+    if options["predict_only"] or options["fresh"]:
+        raise GpuprobeError("--recorded measures nothing", "leave --predict-only and --fresh out")
+    path = recorded.find(options["recorded"], options["gpu"])
+    sizes = (options[name] for name in ("m", "n", "k", "dtype", "kernel"))
+    known = recorded.read(path, *sizes)
+    wanted = set(space_of(options["dtype"], options["configs"])) if options["configs"] else known.readings.keys()
+    found, facts = _candidates(
+        options, options["gpu"] or _name_of(known.product), [one for one in known.readings if one in wanted]
+    )
+    tuned = tune(found, known.readings.__getitem__, options["budget"], options["enough"], rounds=0)
+    ran = [reading.time_s for reading in known.readings.values() if reading.time_s is not None]
+    result = _result(options, facts, tuned, known) | {"recorded": str(path), "recorded_best_s": min(ran)}
+    _emit(options, result | {"schema": SCHEMA, "cached": False, "kept": None})
+    return Exit.DONE
+
+
 def _tune(options: dict[str, Any], space: Sequence[Any]) -> int:
     from gpuprobe.gpu.tuning_bench import TuningBench
     from gpuprobe.journal import state_dir
@@ -116,13 +146,17 @@ def _tune(options: dict[str, Any], space: Sequence[Any]) -> int:
     if result is None:
         result = _measured(options, bench, space)
         keep(folder, key, result)
-    document = result | {"schema": SCHEMA, "cached": known, "kept": str(folder / key.name)}
-    _write(options["output"], document, result["measured"])
+    _emit(options, result | {"schema": SCHEMA, "cached": known, "kept": str(folder / key.name)})
+    return Exit.DONE
+
+
+def _emit(options: dict[str, Any], document: dict[str, Any]) -> None:
+    """A result of tuning as asked for."""
+    _write(options["output"], document, document["measured"])
     if options["as_json"]:
         emit_json(document)
     else:
-        _print_result(options, result, "kept from before" if known else f"kept in {folder / key.name}")
-    return Exit.DONE
+        _print_result(options, document)
 
 
 def _measured(options: dict[str, Any], bench: TuningBench, space: Sequence[Any]) -> dict[str, Any]:
@@ -130,7 +164,7 @@ def _measured(options: dict[str, Any], bench: TuningBench, space: Sequence[Any])
     from gpuprobe.gpu.triton_timer import Problem
     from gpuprobe.tune.gemm_search import Reading, tune
 
-    found, facts = _candidates(options, options["gpu"] or _name_of(bench), space)
+    found, facts = _candidates(options, options["gpu"] or _name_of(bench.product), space)
     problem = Problem(options["kernel"], options["m"], options["n"], options["k"], options["dtype"])
     with Progress() as line:
 
@@ -139,25 +173,32 @@ def _measured(options: dict[str, Any], bench: TuningBench, space: Sequence[Any])
             timed = bench.time(problem, tiling)
             if timed.error:
                 return Reading(None, error=timed.error)
-            return Reading(timed.time_s, (max(timed.samples_s) - min(timed.samples_s)) / timed.time_s)
+            return Reading(timed.time_s, timed.samples_s)
 
         tuned = tune(found, measure, options["budget"], options["enough"])
+    return _result(options, facts, tuned, bench)
+
+
+def _result(
+    options: dict[str, Any], facts: dict[str, Any], tuned: Tuned, where: TuningBench | Recorded
+) -> dict[str, Any]:
+    """What a search found, as a JSON object."""
     measured = [one.document() for one in tuned.measured]
     return (
         _question(options)
         | facts
-        | {"device": bench.product, "driver": bench.driver, "triton": bench.triton, "best": tuned.best.document()}
-        | {"measured": measured, "configurations": tuned.space, "stopped": tuned.stopped}
+        | {"device": where.product, "driver": where.driver, "triton": where.triton, "best": tuned.best.document()}
+        | {"as_good": tuned.as_good, "measured": measured, "configurations": tuned.space, "stopped": tuned.stopped}
     )
 
 
-def _name_of(bench: TuningBench) -> str:
-    """The catalogue's name of the GPU that is here."""
+def _name_of(product: str) -> str:
+    """The catalogue's name of a GPU."""
     from gpuprobe import device
 
-    spec = device.match(bench.product)
+    spec = device.match(product)
     if spec is None:
-        raise GpuprobeError(f"the catalogue has no '{bench.product}'", "name the nearest device with --gpu NAME")
+        raise GpuprobeError(f"the catalogue has no '{product}'", "name the nearest device with --gpu NAME")
     return spec.name
 
 
@@ -188,18 +229,28 @@ def _print(found: Sequence[Candidate], title: str) -> None:
     table(_COLUMNS[:9], rows, title, right=_COLUMNS[:9])
 
 
-def _print_result(options: dict[str, Any], result: dict[str, Any], kept: str) -> None:
-    from gpuprobe.report.format import quantity
+def _print_result(options: dict[str, Any], result: dict[str, Any]) -> None:
+    from gpuprobe.report.format import quantity, span
 
     rows = []
     for one in result["measured"]:
         predicted = [quantity(one[name], "s") for name in ("predicted_s", "predicted_s_low", "predicted_s_high")]
         measured = quantity(one["measured_s"], "s") if one["measured_s"] is not None else "–"
+        ends = (one["measured_s_low"], one["measured_s_high"])
+        within = span(*ends, "s") if ends[0] is not None else "–"
         said = "best" if one == result["best"] else one["error"] or ""
-        rows.append([*(str(one[name]) for name in _COLUMNS[:6]), *predicted, measured, said])
-    title = (
-        f"{_title(options)} on {result['device']}: {len(rows)} of {result['configurations']} configurations measured"
-    )
-    table(_COLUMNS, rows, title, right=_COLUMNS[:10])
+        rows.append([*(str(one[name]) for name in _COLUMNS[:6]), *predicted, measured, within, said])
+    replayed = "recorded" in result
+    where, how = (" (recorded)", "looked up") if replayed else ("", "measured")
+    title = f"{_title(options)} on {result['device']}{where}: {len(rows)} of {result['configurations']} configurations"
+    title = f"{title} {how}"
+    table(_COLUMNS, rows, title, right=_COLUMNS[:11])
+    if result["as_good"]:
+        print(f"timed in turn, {result['as_good']} of the others may be as good: their intervals meet that of the best")
+    if replayed:
+        loss = result["best"]["measured_s"] / result["recorded_best_s"] - 1
+        kept = f"{loss:.1%} slower than the best of all that were recorded"
+    else:
+        kept = "kept from before" if result["cached"] else f"kept in {result['kept']}"
     outside = "" if result["in_domain"] else "; nothing was measured on this GPU to predict from"
     print(f"stopped: {result['stopped']}; predicted by {result['model_id']}{outside}; {kept}")

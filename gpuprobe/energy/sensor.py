@@ -3,7 +3,7 @@
 A reading is taken to be ``offset + gain x mean of the true power over [t - lag - window, t - lag]``, where t is the
 moment at which the reading changes. The true power is that of an external meter, or of a load switched on and off at
 known times (then gain and offset are the watts of that load and of rest). Every window and lag of a grid is tried; the
-others that fit nearly as well give the interval.
+others that fit nearly as well give the range.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Ends(NamedTuple):
 class Sensor:
     """A sensor's update period, averaging window and lag in s, gain and offset, and the fit's RMS error.
 
-    ``window`` and ``lag`` carry the range that fits nearly as well; offset and ``residual`` are in the reading's unit.
+    ``window`` and ``lag`` carry the range that fits nearly as well, which is no confidence interval: with jitter of
+    polling it holds the truth in half of the cases, and how a value repeats is the better measure of its error. Offset
+    and ``residual`` are in the reading's unit.
     """
 
     period_s: float
@@ -163,7 +165,10 @@ def _fit(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
 
 
 def _allowance(count: int) -> float:
-    """Factor on the least error within which window and lag are as good: F(2, n - 4) at 95 % is about 3 + 10 / n."""
+    """Factor on the least error within which a window and lag count as fitting nearly as well.
+
+    It is that of squared errors, of which F(2, n - 4) at 95 % is about 3 + 10 / n; these are errors of mean distance.
+    """
     return 1 + 2 * (3 + 10 / count) / (count - 4)
 
 

@@ -21,6 +21,12 @@ TYPES = ("F16", "F16_F16", "BF16", "TF32", "E4M3", "E4M3_F16", "E5M2", "S8")
 
 MIXED = "E4M3_E5M2"
 
+KINDS = ("F16", "BF16", "TF32", "E4M3", "E5M2", "S8")
+"""Those with an accumulator of 32 bits."""
+
+WIDTHS = (8, 16, 32, 64, 128, 256)
+"""N at which rates and latencies are measured, of those that there are (multiples of 8; of 16 from 32 on for S8)."""
+
 ELEMENT_BYTES = {"F16": 2, "F16_F16": 2, "BF16": 2, "TF32": 4}
 NARROW = frozenset({"F16_F16", "E4M3", "E4M3_F16", "E5M2", MIXED})
 """Accumulators that soon stop growing: the kernel starts them at zero with every batch."""

@@ -61,7 +61,7 @@ def run_block(
         polls.append(((before + clock()) / 2, energy_j))
         if polls[-1][0] < settled_s:
             settled_launches = len(events) - len(waiting)
-        elif polls[-1][1] != polls[-2][1] and has_enough(polls, settled_s):
+        elif len(polls) > 1 and polls[-1][1] != polls[-2][1] and has_enough(polls, settled_s):
             break
         sleep(POLL_S)
     return Block(polls, events, settled_launches, settled_s)

@@ -32,7 +32,9 @@ class HostCopies:
         ``direction`` is h2d, d2h or both (two copies of ``size`` at once, on two streams), ``memory`` pinned or
         pageable. GpuprobeError where the bytes that arrive are not those that were sent.
         """
-        buffers = self._buffers.setdefault((memory, size), _Buffers.of(self._cupy, memory, size))
+        if (memory, size) not in self._buffers:
+            self._buffers[memory, size] = _Buffers.of(self._cupy, memory, size)
+        buffers = self._buffers[memory, size]
         there, back = self._streams
         places = proof_places(size)
         pattern = np.random.default_rng(seed).integers(0, 256, places.size, dtype=np.uint8)

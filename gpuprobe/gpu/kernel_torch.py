@@ -385,3 +385,4 @@ def preload() -> None:
         importlib.import_module(name)
     if importlib.util.find_spec("triton"):
         importlib.import_module("triton.language")
+    importlib.import_module("torch.fx.experimental.symbolic_shapes")  # 500 modules that torch.autograd.grad asks for

@@ -22,7 +22,9 @@ HOLD_NS = 500_000
 HOLD_NS_PER_LAUNCH = 12_000
 BATCH = 64
 GRAPH_CALLS = 8
-TRIES = 3
+TRIES = 4
+PATIENCE = 4
+"""How many times longer the stream is held at each further try: hosts take 2 to 20 us for a call."""
 MARKED_LAUNCHES = 32
 MOST_POLLS = 1_000_000
 
@@ -77,10 +79,10 @@ class Kernels:
         return cls(functions["nothing"], functions["hold"], functions["stamp"])
 
 
-def time_launches(stream: Any, kernels: Kernels, out: Any, count: int, way: Way) -> LaunchTiming:
-    """Queue ``count`` empty kernels in the given way behind a kernel that waits.
+def time_launches(stream: Any, kernels: Kernels, out: Any, count: int, way: Way, patience: int = 1) -> LaunchTiming:
+    """Queue ``count`` empty kernels in the given way behind a kernel that waits, ``patience`` times as long as usual.
 
-    ``out`` is a device array of four 64-bit words. GpuprobeError where the host was too slow to queue them in time.
+    ``out`` is a device array of four 64-bit words. HostTooSlow where the host did not queue them in that time.
     """
     call = way.prepared(kernels.nothing, stream)
     if way.kind == "graph":
@@ -89,25 +91,26 @@ def time_launches(stream: Any, kernels: Kernels, out: Any, count: int, way: Way)
         def launch() -> float:
             return _timed(lambda: graph.launch(stream))
 
-        runs = [_behind_hold(stream, kernels, out, HOLD_NS, launch) for _ in range(GRAPH_CALLS)]
+        runs = [_behind_hold(stream, kernels, out, HOLD_NS * patience, launch) for _ in range(GRAPH_CALLS)]
         return LaunchTiming(min(api_s for api_s, _ in runs), 0.0, min(drain_s for _, drain_s in runs))
 
     def queue() -> float:
         return _fastest_batch(call.function, call.arguments, count) * count
 
-    api_s, drain_s = _behind_hold(stream, kernels, out, HOLD_NS + HOLD_NS_PER_LAUNCH * count, queue)
+    hold_ns = (HOLD_NS + HOLD_NS_PER_LAUNCH * count) * patience
+    api_s, drain_s = _behind_hold(stream, kernels, out, hold_ns, queue)
     call_s = _fastest_batch(ctypes.CDLL(None).labs, call.arguments, count) * count
     return LaunchTiming(max(api_s - call_s, 0.0), call_s, drain_s)
 
 
 def time_launches_again(stream: Any, kernels: Kernels, out: Any, count: int, way: Way) -> LaunchTiming:
-    """``time_launches``, tried up to TRIES times: a host is now and then held up for longer than the holding kernel."""
-    for _ in range(TRIES - 1):
+    """``time_launches``, tried up to TRIES times, each PATIENCE times as patient as the last: hosts are held up."""
+    for tried in range(TRIES - 1):
         try:
-            return time_launches(stream, kernels, out, count, way)
+            return time_launches(stream, kernels, out, count, way, PATIENCE**tried)
         except HostTooSlow:
             continue
-    return time_launches(stream, kernels, out, count, way)
+    return time_launches(stream, kernels, out, count, way, PATIENCE ** (TRIES - 1))
 
 
 def time_marks(stream: Any, kernel: Any, way: Way, flags: Any, counter: Any) -> dict[str, float]:

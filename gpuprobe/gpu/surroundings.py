@@ -50,7 +50,10 @@ def _commit() -> str:
 
     def ask(*arguments: str) -> str:
         command = [git, "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+        except (OSError, subprocess.TimeoutExpired):  # a run must not end for want of its commit
+            return ""
 
     return ask("rev-parse", "--short=12", "HEAD") + (
         "+" if ask("status", "--porcelain", "--untracked-files=no") else ""

@@ -85,7 +85,11 @@ class Bench:
 
     def __init__(self) -> None:
         self._torch, self._triton = _libraries()
-        self._sms = int(self._torch.cuda.get_device_properties(0).multi_processor_count)
+        self._sms = int(self._properties.multi_processor_count)
+
+    @property
+    def _properties(self) -> Any:
+        return self._torch.cuda.get_device_properties(self._torch.cuda.current_device())
 
     def operands(self, problem: Problem) -> Operands:
         """Operands of one GEMM, standard normal."""
@@ -100,7 +104,7 @@ class Bench:
     def facts(self) -> dict[str, object]:
         """What is measured on: device, driver, libraries, protocol."""
         driver, _ = driver_versions()
-        properties = self._torch.cuda.get_device_properties(0)
+        properties = self._properties
         return {
             "device": properties.name, "sm_count": self._sms, "driver": driver, "torch": self._torch.__version__,
             "cuda": self._torch.version.cuda, "triton": self._triton.__version__,

@@ -22,6 +22,7 @@ WITNESS_SHARE: Final = 4.0
 FINEST: Final = {"float64": 1e-15, "float32": 2e-7, "float16": 5e-4, "bfloat16": 4e-3}
 """Least error that witnesses are judged by, whatever was measured: about a rounding of the dtype."""
 FINEST_OTHER: Final = 0.1
+KEPT: Final = "the last call of a timed batch"
 MANY: Final = 4096
 """Elements from which on the largest error is one to build on."""
 
@@ -150,6 +151,29 @@ def note_patched(answer: dict[str, Any], into: Correctness) -> None:
     patched = answer.get("patched")
     if patched:
         into.add("patches-harness", f"replaced: {', '.join(map(str, patched))}"[:300])
+
+
+def check_kept(session: Session, into: Correctness) -> None:
+    """All elements of what the last call of a timed batch gave: they were not all looked at then.
+
+    Nothing of the candidate's runs between that call and the copy of its outputs.
+    """
+    slot = session.judge("resume")["slot"]
+    if slot is None:
+        return
+    answer = session.candidate.ask("kept", session.limits.call_s, slot=slot, out=0)
+    note_patched(answer, into)
+    compared = session.judge("compare", slot=slot, out=0, seed=_seed())
+    if not _are_right(compared):
+        again = session.judge("compare", slot=slot, out=0, seed=_seed())
+        into.evidence.append({"kind": KEPT, "wrong": _wrong(compared["outputs"]), "again": _wrong(again["outputs"])})
+        if _are_right(again):
+            into.add("handed-over-late", f"{KEPT}: right when compared again")
+        else:
+            found = [finding for row in again["outputs"] for finding in examine(row, KEPT)]
+            into.add("differs-when-timed", found[0].detail)
+    if compared["mutated"]:
+        into.add("mutates-inputs", f"{KEPT}: the inputs were changed, which the reference does not do")
 
 
 def check_twice(session: Session, into: Correctness) -> None:

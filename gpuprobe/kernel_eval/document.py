@@ -50,6 +50,7 @@ def _one(row: Evaluation) -> dict[str, Any]:
         "task": row.task,
         "checks": row.rows,
         "evidence": row.evidence,
+        "contrasts": row.contrasts,
         "times": {speed.regime: _times(row, speed) for speed in row.speeds},
         "server": latencies(row.server),
         "roofline": row.roofline,
@@ -69,6 +70,8 @@ def _times(row: Evaluation, speed: Speed) -> dict[str, Any]:
         "candidate_s": speed.candidate._asdict(),
         "speedup": speed.speedup._asdict(),
         "windows_s": [list(windows) for windows in regime.rounds],
+        "processes": regime.processes,
+        "offsets_s": regime.offsets_s,
         "condition": regime.condition,
     }
 

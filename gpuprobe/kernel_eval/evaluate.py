@@ -15,15 +15,22 @@ from gpuprobe.kernel_eval import correctness
 from gpuprobe.kernel_eval.advice import Advice, from_metrics, from_times
 from gpuprobe.kernel_eval.child import Child, Fault
 from gpuprobe.kernel_eval.condition import Condition, Watch, unwatched
+from gpuprobe.kernel_eval.contrasts import CONTRASTS, Comparisons
 from gpuprobe.kernel_eval.correctness import REQUIRED, ROBUSTNESS, Correctness, fault_finding
 from gpuprobe.kernel_eval.fence import hide_memory, standing
 from gpuprobe.kernel_eval.findings import Finding, Verdict, verdict_of
 from gpuprobe.kernel_eval.floor import distance, floor_of
 from gpuprobe.kernel_eval.metrics import collect
+from gpuprobe.kernel_eval.pool import fresh_pairs
 from gpuprobe.kernel_eval.session import Limits, Session, start
-from gpuprobe.kernel_eval.speed import Speed, headline, speed
-from gpuprobe.kernel_eval.timing import CONTRASTS, Bench, Regime, WitnessError
+from gpuprobe.kernel_eval.speed import Speed, headline
+from gpuprobe.kernel_eval.stopwatch import HostSynchronisesError
+from gpuprobe.kernel_eval.timing import MOST_ROUNDS, Bench, Regime, WitnessError
 
+PROCESSES = 4
+"""Pairs of processes that a GPU's times are taken in, where nothing else is asked for."""
+MOST_FRESH_ROUNDS = 2
+"""Times the rounds asked for that each of several pairs of processes has at most."""
 PHYSICAL = 1.05
 """Share of the floor above which a cold time cannot have read all inputs (name-plate bandwidth is not exceeded)."""
 METRICS_LIMIT_S = 120.0
@@ -33,11 +40,15 @@ UNHELD = {"gpu_idle", "applications_clocks", "sync_boost", "display_clock"}
 
 @dataclass(frozen=True)
 class Options:
-    """How to evaluate. ``rounds`` per regime, ``requests`` of the server regime, 0 to leave a part out."""
+    """How to evaluate. ``rounds`` per regime, ``requests`` of the server regime, 0 to leave a part out.
+
+    ``processes``: pairs of processes that have these rounds; more than one are fresh ones.
+    """
 
     device: str = "cuda:0"
     backend: str = "torch"
     rounds: int = 11
+    processes: int = 1
     requests: int = 48
     mean_gap_s: float = 2e-3
     regimes: tuple[str, ...] = ("hot", "cold")
@@ -55,6 +66,7 @@ class Evaluation:
     findings: list[Finding] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
+    contrasts: list[dict[str, Any]] = field(default_factory=list)
     regimes: list[Regime] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
     server: dict[str, list[float]] = field(default_factory=dict)
@@ -135,24 +147,32 @@ class _Evaluator:
     def __init__(self, session: Session, result: Evaluation, options: Options, say: Callable[[str], None]) -> None:
         self.session, self.result, self.options, self.say = session, result, options, say
         self.found = Correctness(findings=result.findings, rows=result.rows, evidence=result.evidence)
+        self._stood: dict[int, Any] = {}
 
     def run(self, candidate: Path, reference: Path) -> None:
         self._timed("load_reference", lambda: self._load_reference(reference))
-        trusted = (os.getpid(), self.session.reference.pid, self.session.pace.pid)
-        stood = standing(trusted)
+        self._trust(os.getpid(), self.session.reference.pid, self.session.pace.pid)
         try:
             self._judge(candidate, reference)
         finally:
-            now = standing([pid for pid in trusted if Path(f"/proc/{pid}").exists()])
-            if len(now) == len(stood) and now != stood:
-                self.found.add("tampers", "the priority or the CPUs of the harness's processes were changed")
+            self._check_standing()
+
+    def _trust(self, *pids: int) -> None:
+        """Note how trusted processes are scheduled."""
+        self._stood |= dict(zip(pids, standing(pids), strict=False))
+
+    def _check_standing(self) -> None:
+        """Whether they still are scheduled so; those that have ended are forgotten."""
+        self._stood = {pid: stood for pid, stood in self._stood.items() if Path(f"/proc/{pid}").exists()}
+        if standing(list(self._stood)) != list(self._stood.values()):
+            self.found.add("tampers", "the priority or the CPUs of the harness's processes were changed")
 
     def _judge(self, candidate: Path, reference: Path) -> None:
         try:
             self._timed("load_candidate", lambda: self._load_candidate(candidate))
             self._timed("check", self._check)
             if self.found.right and self.options.rounds:
-                self._timed("time", self._time)
+                self._timed("time", lambda: self._time(candidate))
             if self.found.right:
                 self._timed("recheck", self._recheck)
             if self.found.right and self.options.rounds:
@@ -210,36 +230,81 @@ class _Evaluator:
     def _recheck(self) -> None:
         correctness.check(self.session, self.found, ("given", "given"))
 
-    def _time(self) -> None:
-        bench = Bench(self.session, self.found)
+    def _time(self, candidate: Path) -> None:
+        """Times and contrasts; with more processes than one the times are those of fresh ones."""
+        bench, several = Bench(self.session, self.found), self.options.processes > 1
         gate = bench.gate
         try:
-            self._warm(bench)
-            gate = bench.gate_of_candidate()
             with self.options.watch(self.session.task.facts["uuid"] if self.session.task else "") as condition:
+                self._warm(bench)
+                gate = bench.gate_of_candidate()
                 for name in self.options.regimes:
-                    gate = self._measure(bench, name, gate, condition)
-            self._repeats(bench, gate)
-            if self.options.requests:
-                self.result.server = bench.serve(self.options.requests, self.options.mean_gap_s)
+                    gate = self._measure(bench, name, gate, condition, plans=several)
+                self._repeats(bench, gate)
+                self._check_kept(bench, gate)
+                if self.options.requests:
+                    self.result.server = bench.serve(self.options.requests, self.options.mean_gap_s)
+                if several and self.result.regimes:
+                    self._measure_afresh(bench, candidate, condition)
         except WitnessError as error:
             self._explain(bench, gate, str(error))
+        finally:
+            self._conclude()
 
-    def _measure(self, bench: Bench, name: str, gate: str, condition: Condition) -> str:
-        """Time a regime; the gate that the next one should have."""
-        begin_s = time.perf_counter()
-        regime = bench.measure(name, gate, self.options.rounds)
-        regime.condition = condition(begin_s, time.perf_counter())
-        self.result.regimes.append(regime)
-        held = sorted(set(regime.condition.get("throttled_by", ())) - UNHELD)
-        if held:
-            self.found.add("throttled", f"{name}: the clock was held down by {', '.join(held)}")
-        known = speed(name, regime.gate, regime.calls, regime.rounds)
-        if known is None:
-            self.found.add("too-noisy", f"{name}: windows with the model are no longer than windows without")
+    def _measure(self, bench: Bench, name: str, gate: str, condition: Condition, *, plans: bool) -> str:
+        """Time a regime, or find out how (``plans``); the gate that the next one should have."""
+        begin_s, rounds = time.perf_counter(), self.options.rounds
+        regime = bench.measure(name, gate, *((1, 1) if plans else (rounds, MOST_ROUNDS * rounds)))
+        if plans:
+            regime.forget()
         else:
-            self.result.speeds.append(known)
+            self._note_condition(regime, condition(begin_s, time.perf_counter()))
+        self.result.regimes.append(regime)
         return regime.gate
+
+    def _measure_afresh(self, bench: Bench, candidate: Path, condition: Condition) -> None:
+        """Time all regimes in fresh pairs of processes; what they do is watched as before."""
+        options, rounds = self.options, self.options.rounds
+        regimes = self.result.regimes
+
+        def make(role: str, name: str) -> Child:
+            return start(role, options.backend, options.device, self.session.folder / name, options.limits)
+
+        pairs = fresh_pairs(self.session, make, options.processes, regimes)
+        try:
+            while pairs:
+                pace, other = pairs.pop(0)
+                self._check_standing()
+                self._trust(pace.clock.child.pid)
+                correctness.note_patched(self.session.renew(pace.clock, other.clock, candidate), self.found)
+                self._warm(bench)
+                for regime in regimes:
+                    offset_s = other.empties_s.get(regime.name, 0.0) - pace.empties_s.get(regime.name, 0.0)
+                    begin_s = time.perf_counter()
+                    try:
+                        bench.add(regime, rounds, MOST_FRESH_ROUNDS * rounds, offset_s)
+                    except HostSynchronisesError:
+                        self.found.add("synchronises-host", f"{regime.name}: not queued in every process, left out")
+                    self._note_condition(regime, condition(begin_s, time.perf_counter()))
+        finally:
+            for left in (worker for pair in pairs for worker in pair):
+                left.clock.child.kill()
+
+    def _note_condition(self, regime: Regime, condition: dict[str, Any]) -> None:
+        """Keep the first processes' condition of a regime; a clock that was held down is a note whenever it was."""
+        regime.condition = regime.condition or condition
+        held = sorted(set(condition.get("throttled_by", ())) - UNHELD)
+        if held:
+            self.found.add("throttled", f"{regime.name}: the clock was held down by {', '.join(held)}")
+
+    def _conclude(self) -> None:
+        """Times and speed-ups of what was timed."""
+        for regime in self.result.regimes:
+            known = regime.speed() if regime.rounds else None
+            if known is None and regime.rounds:
+                self.found.add("too-noisy", f"{regime.name}: windows with the model are no longer than windows without")
+            elif known is not None:
+                self.result.speeds.append(known)
 
     def _explain_speed(self, candidate: Path, reference: Path) -> None:
         """Distance to the floor, kernels, advice. Nothing here touches the verdict."""
@@ -291,10 +356,23 @@ class _Evaluator:
 
     def _repeats(self, bench: Bench, gate: str) -> None:
         """Work that is skipped where it can be: pairs of batches that cost the honest the same."""
+        comparisons = Comparisons(bench.window, bench.task, self.found)
+        self.result.contrasts = comparisons.rows
         for asked in CONTRASTS if self.result.regimes else ():
-            gain = bench.contrast(asked, gate, self.result.regimes[0].calls)
+            gain = comparisons.ask(asked, gate, self.result.regimes[0].calls)
             if gain is not None:
                 self.found.add(asked.finding, f"{gain:.1f} times faster {asked.detail}")
+
+    def _check_kept(self, bench: Bench, gate: str) -> None:
+        """A batch as any other, and all of its last outputs."""
+        if not self.result.regimes:
+            return
+        order = self.result.regimes[0].order
+        try:
+            bench.window("candidate", order, gate)
+        except HostSynchronisesError:
+            bench.window("candidate", order, "host")
+        correctness.check_kept(self.session, self.found)
 
     def _explain(self, bench: Bench, gate: str, detail: str) -> None:
         """A wrong timed batch of a candidate that was right when called alone: how it fools the clock."""

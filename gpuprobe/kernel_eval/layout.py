@@ -12,6 +12,7 @@ SEGMENT_BYTES: Final = 32 << 20
 """The arena is a multiple of this: no allocator puts anything of the reference worker's beside it."""
 MOST_CALLS: Final = 256
 """Most calls in one batch."""
+FEWEST_CALLS: Final = 4
 WITNESSES: Final = 64
 """Elements of all outputs together that are looked at after each call."""
 OUT_SLOTS: Final = 2

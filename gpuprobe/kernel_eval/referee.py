@@ -27,6 +27,7 @@ class Referee(Runner):
         self._clones: dict[int, list[Any]] = {}
         self._earlier: list[Any] = []
         self._keeps_inputs = False
+        self._after: tuple[int, list[Any]] | None = None
 
     def do_load_task(self, say: Any, path: str, seed: int) -> dict[str, Any]:
         """Load the reference; describe inputs and outputs; its initial inputs and state are the payload.
@@ -132,6 +133,17 @@ class Referee(Runner):
         )
         self._earlier = [*self._earlier, [oracle.clone(array) for array in reference]][-2:]
         return {"outputs": rows, "stale": stale, "mutated": mutated}
+
+    def do_resume(self, say: Any) -> dict[str, Any]:
+        """Take the inputs as the last call of the batch that was prepared last has them; gives their slot.
+
+        None where the reference changes its inputs itself.
+        """
+        if self._after is None or not self._keeps_inputs:
+            return {"slot": None}
+        slot, arrays = self._after
+        self._clones[slot] = arrays
+        return {"slot": slot}
 
     def do_gradients(self, say: Any, slot: int, cotangents: int, out: int, seed: int) -> dict[str, Any]:
         """Put random cotangents into an output slot, for both sides' backward passes.
@@ -257,6 +269,7 @@ class Referee(Runner):
             else:
                 rows.append([oracle.gathered(output, looks[step, k]) for k, output in enumerate(outputs)])
             before[slot] = outputs
+        self._after = (order[-1], state[order[-1]])
         return [oracle.scale(array) for array in before[order[-1]]], oracle.rows_bytes(rows)
 
     def _projected(self, output: Any) -> Any:

@@ -66,6 +66,7 @@ class Session:
     keep_reference: bool = False
     task: Task | None = None
     boards: list[Board] = field(default_factory=list)
+    _lent: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -75,10 +76,15 @@ class Session:
     ) -> None:
         if not self.keep_reference:
             self.reference.kill()
-            self.pace.kill()
+        self._end(self.pace)
         self.candidate.kill()
         for board in self.boards:
             board.close()
+
+    def _end(self, pace: Child) -> None:
+        """End a pace worker, but not the one that the next candidate gets."""
+        if not self.keep_reference or (self._lent is not None and pace is not self._lent):
+            pace.kill()
 
     def judge(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Ask the reference worker; its failure is an error of the task, not a verdict."""
@@ -118,22 +124,49 @@ class Session:
         self.boards = boards
         self.task = Task(layout, told["flop"], told["state_bytes"], facts, slots, flushes, tuple(told["kinds"]))
         self._init_bytes = int(told["init_bytes"])
-        try:
-            self._load(self.pace, path.resolve())
-        except Fault as fault:
-            raise task_error("load", fault) from fault
+        self._task_file, self._lent = path.resolve(), self.pace
+        self._load_pace()
         self.clock_reference = Timed(self.pace, boards[0], self.limits.call_s)
         self.clock_candidate = Timed(self.candidate, boards[1], self.limits.call_s)
         return self.task
 
     def load_candidate(self, path: Path) -> dict[str, Any]:
         """Import the candidate's copy of its file and map the arena; Fault where it cannot."""
-        home = self.candidate.folder
-        source = home / path.name
-        shutil.copyfile(path, source)
-        answer = self._load(self.candidate, source)
+        answer = self._load_copy(path)
         self._share_arena()
         return answer
+
+    def _load_copy(self, path: Path) -> dict[str, Any]:
+        """Have the candidate's worker import a copy of its file."""
+        source = self.candidate.folder / path.name
+        shutil.copyfile(path, source)
+        return self._load(self.candidate, source)
+
+    def _load_pace(self) -> None:
+        try:
+            self._load(self.pace, self._task_file)
+        except Fault as fault:
+            raise task_error("load", fault) from fault
+
+    def enlist(self, worker: Child) -> Timed:
+        """Map the arena into a further worker; its clock, for ``renew``."""
+        board = Board(self.folder / f"board-{len(self.boards)}")
+        self.boards.append(board)
+        self._attach_to(worker, board)
+        return Timed(worker, board, self.limits.call_s, self.staged)
+
+    def renew(self, pace: Timed, candidate: Timed, path: Path) -> dict[str, Any]:
+        """Go on with fresh processes of both timed sides, which were enlisted; the earlier ones end.
+
+        Gives what the candidate's said when it had loaded its file.
+        """
+        self._end(self.pace)
+        self.candidate.kill()
+        self.pace, self.candidate = pace.child, candidate.child
+        pace.queue_limit_s = candidate.queue_limit_s = self.clock_candidate.queue_limit_s
+        self.clock_reference, self.clock_candidate = pace, candidate
+        self._load_pace()
+        return self._load_copy(path)
 
     def _load(self, worker: Child, path: Path) -> dict[str, Any]:
         """Have a worker build its model with the reference's initial inputs and state, which travel by pipe."""
@@ -155,12 +188,17 @@ class Session:
 
     def _attach(self, staged: bool) -> None:
         assert self.task is not None
-        layout, limit_s = self.task.layout.document(), self.limits.load_s
-        paths = [str(board.path) for board in self.boards]
-        file = str(self.folder / "arena")
-        told = self.reference.ask("arena", limit_s, layout=layout, board=paths[2], file=file, staged=staged)
-        for worker, board in ((self.pace, paths[0]), (self.candidate, paths[1])):
-            worker.ask("attach", limit_s, handle=told["handle"], layout=layout, board=board)
+        layout, board, file = self.task.layout.document(), str(self.boards[2].path), str(self.folder / "arena")
+        told = self.reference.ask("arena", self.limits.load_s, layout=layout, board=board, file=file, staged=staged)
+        self._handle = told["handle"]
+        for worker, its_board in zip((self.pace, self.candidate), self.boards, strict=False):
+            self._attach_to(worker, its_board)
+
+    def _attach_to(self, worker: Child, board: Board) -> None:
+        """Map the arena and a board into a worker that is timed."""
+        assert self.task is not None
+        layout = self.task.layout.document()
+        worker.ask("attach", self.limits.load_s, handle=self._handle, layout=layout, board=str(board.path))
 
     def warm_pace(self) -> None:
         """One call of the reference by its own worker."""

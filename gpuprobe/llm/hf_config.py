@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.llm.model import LanguageModel
+from gpuprobe.ops.gemm import LARGEST_DIMENSION
 
 Config = Mapping[str, Any]
 
@@ -17,7 +18,7 @@ def read(path: Path) -> LanguageModel:
     """The model of a config.json, named after its folder; GpuprobeError where it is none or of an unknown kind."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GpuprobeError(f"cannot read {path}: {error}", "pass the config.json of a model") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
@@ -29,7 +30,10 @@ def read(path: Path) -> LanguageModel:
         sizes = KINDS[kind](config)
     except KeyError as error:
         raise GpuprobeError(f"{path}: {error} is missing", f"pass the whole config.json of a {kind} model") from error
-    wrong = [key for key, value in sizes.items() if type(value) is int and value < (key not in _MAY_BE_NONE)]
+    whole = {key: value for key, value in sizes.items() if type(value) is int}
+    wrong = [key for key, value in whole.items() if not (key not in _MAY_BE_NONE) <= value <= LARGEST_DIMENSION]
+    if not sizes.get("head_dim") and whole.get("hidden", 0) < whole.get("heads", 0):
+        wrong.append("heads")
     if wrong or not all(type(value) in _TYPES.get(key, (int,)) for key, value in sizes.items()):
         raise GpuprobeError(f"{path}: sizes make no sense: {', '.join(wrong) or 'not whole numbers'}", "check the file")
     name = path.resolve().parent.name if path.stem == "config" else path.stem

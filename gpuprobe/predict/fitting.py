@@ -36,7 +36,7 @@ _FITTED: Final = ("launch_s", "mma_efficiency", "dram_efficiency", "l2_bytes_per
 class HeldOut:
     """Predictions of rows by models that never saw their (n,k): log(measured / predicted) and spread per target.
 
-    ``colds`` are the sustained rows of the class, where there are any.
+    ``colds`` are the sustained rows of the class, where there are any, ``kin_colds`` those of another GPU of the chip.
     """
 
     data: Dataset
@@ -46,6 +46,7 @@ class HeldOut:
     bands: list[list[list[float]]]
     machine: Machine
     colds: Colds | None = None
+    kin_colds: Colds | None = None
     forests: tuple[Forest, ...] = ()
     """The forest of each fold, then that of all rows."""
     twin: str = ""
@@ -56,12 +57,15 @@ class HeldOut:
 class Kin:
     """Rows of the same type and class timed on another GPU of the chip, which train and judge nothing.
 
-    ``machine`` is that GPU's; what the trees learn is relative to its own core.
+    ``machine`` is that GPU's; what the trees learn is relative to its own core. ``slow`` are its sustained rows;
+    ``short`` says whether its short runs train too.
     """
 
     device: str
     data: Dataset
     machine: Machine
+    slow: Dataset | None = None
+    short: bool = True
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ def cross_validate(
 
     Sustained rows (``slow``) are predicted from the cold times that the models of the other folds predict of them.
     With a ``twin``, a type with more rows that runs on the same kernels, a few trees learn what differs from it; of
-    the twin too only the model of the other folds speaks. Of ``kin`` the rows of the other folds train beside the own.
+    the twin too only the model of the other folds speaks. Of ``kin`` the rows of the other folds train beside the own;
+    the cold times of its sustained rows are what the own forest makes of its core.
     """
     machine = tuned(data, machine) if twin is None else twin.machine
     seen = _seen(data, machine)
@@ -137,8 +142,10 @@ def cross_validate(
     others = _seen_of(kin)
     their_fold = kin.data.folds(folds) if kin is not None else fold
     errors, spreads = np.zeros(seen.targets.shape), np.zeros(seen.targets.shape)
-    settles = slow is not None and len(slow) > 0 and "cold" in data.targets
-    colds = Colds(slow, machine, slow.folds(folds)) if settles and slow is not None else None
+    colds = _colds(slow, machine, folds) if "cold" in data.targets else None
+    kin_colds = None
+    if colds is not None and kin is not None and kin.slow is not None and len(kin.slow):
+        kin_colds = _colds(kin.slow, tuned(kin.data, kin.machine), folds)
     forests = []
     for index in range(folds):
         say(f"fold {index + 1} of {folds}")
@@ -147,8 +154,9 @@ def cross_validate(
         forest = _grown(seen.of(~out), known[~out], recipe, twin.forests[index] if twin else None, theirs)
         errors[out] = seen.targets[out] - forest.many(_take(seen.columns, out))
         forests.append(forest)
-        if colds is not None:
-            colds.predict(index, forest, tuple(data.targets))
+        for slow_rows in (colds, kin_colds):
+            if slow_rows is not None:
+                slow_rows.predict(index, forest, tuple(data.targets))
     learned = intervals.spread_target(errors)
     for index in range(folds):
         spread: Forest = boosting.grow(
@@ -159,8 +167,13 @@ def cross_validate(
     errors, spreads = errors[data.fair], spreads[data.fair]
     bands = [intervals.bands(errors[:, at], spreads[:, at], regimes) for at in range(len(data.targets))]
     return HeldOut(
-        fair, errors, spreads, regimes, bands, machine, colds, tuple(forests), twin.data.dtype if twin else ""
-    )
+        fair, errors, spreads, regimes, bands, machine, colds, kin_colds, tuple(forests),
+        twin.data.dtype if twin else "",
+    )  # fmt: skip
+
+
+def _colds(slow: Dataset | None, machine: Machine, folds: int) -> Colds | None:
+    return Colds(slow, machine, slow.folds(folds)) if slow is not None and len(slow) else None
 
 
 def _known(seen: _Seen, fold: NDArray[np.int64], twin: HeldOut | None) -> Array:
@@ -173,7 +186,7 @@ def _known(seen: _Seen, fold: NDArray[np.int64], twin: HeldOut | None) -> Array:
 
 
 def _seen_of(kin: Kin | None) -> _Seen | None:
-    return None if kin is None else _seen(kin.data, tuned(kin.data, kin.machine))
+    return _seen(kin.data, tuned(kin.data, kin.machine)) if kin is not None and kin.short else None
 
 
 def _grown(seen: _Seen, known: Array, recipe: Recipe, twin: Forest | None, others: _Seen | None) -> Forest:

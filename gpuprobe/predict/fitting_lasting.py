@@ -16,7 +16,7 @@ from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.core import Core, Problem, bound, core, rates
 from gpuprobe.predict.dataset import BLOCKS, LASTING, Dataset
 from gpuprobe.predict.features import features
-from gpuprobe.predict.forest import Forest, joined
+from gpuprobe.predict.forest import Forest, answered_no, joined, summed
 from gpuprobe.predict.lasting import Lasting, balance, kind_of, with_state
 from gpuprobe.predict.machine import Machine
 from gpuprobe.predict.power import Sustained, core_blocks, sustained
@@ -28,8 +28,10 @@ FEWEST_ROWS: Final = 40
 """Sustained rows of a GPU below which the power balance stays analytic."""
 FEWEST_OF_CLASS: Final = 10
 """Sustained rows of a class below which it takes what was learned of the others, out of domain."""
-_RECIPE: Final = Recipe(trees=140, depth=4, step=0.08, damping=8.0, bins=32)
-_SPREADS: Final = Recipe(trees=60, depth=4, step=0.17, damping=40.0, bins=32)
+_RECIPE: Final = Recipe(trees=35, depth=6, step=0.25, damping=6.0, rows=0.5, bins=32)
+_SEEDS: Final = (0, 1, 2)
+"""Forests whose mean is taken: with a few hundred rows one alone is as good as its seed."""
+_SPREADS: Final = Recipe(trees=60, depth=6, step=0.17, damping=40.0, bins=32)
 _COMMON: Final = ("static_w", "busy_w", "joule_per_byte", "tdp_w")
 _BUSY: Final = 0.15  # of the cap: where the search for the power of busy SMs starts
 
@@ -96,26 +98,37 @@ class Settled:
     judged: Judged
 
 
-def fit(parts: Sequence[Colds]) -> list[Settled]:
-    """The sustained model of each class, fitted to the rows of all and judged by models of the other folds."""
+def fit(parts: Sequence[Colds], kin: Sequence[Colds] = ()) -> list[Settled]:
+    """The sustained model of each class, fitted to the rows of all and judged by models of the other folds.
+
+    ``kin`` are sustained rows of another GPU of the chip, relative to a balance of their own: they train the forests,
+    told apart by one more feature that nobody answers for who asks of this GPU, and judge nothing.
+    """
     machines = _tuned(parts)
-    columns = _stacked([part.seen(machine) for part, machine in zip(parts, machines, strict=True)])
-    targets = np.concatenate([part.left(part.state(machine)) for part, machine in zip(parts, machines, strict=True)])
-    fold = np.concatenate([part.fold for part in parts])
-    regimes: NDArray[np.int64] = np.concatenate([bound(part.parts, ARRAY) for part in parts])
+    kin = kin if sum(len(part.data) for part in kin) >= FEWEST_ROWS else ()
+    both = [*parts, *kin]
+    of_both = [*machines, *(_tuned(kin) if kin else ())]
+    columns = _stacked([part.seen(machine) for part, machine in zip(both, of_both, strict=True)])
+    targets = np.concatenate([part.left(part.state(machine)) for part, machine in zip(both, of_both, strict=True)])
+    fold = np.concatenate([part.fold for part in both])
+    count = sum(len(part.data) for part in parts)
+    own = np.arange(len(fold)) < count
+    told = [*columns, (~own).astype(np.float64)]
     errors, spreads = np.zeros(targets.shape), np.zeros(targets.shape)
     for index in np.unique(fold):
         inside, out = fold != index, fold == index
-        forest = boosting.grow(_take(columns, inside), targets[inside], _RECIPE)
-        errors[out] = targets[out] - forest.many(_take(columns, out))
+        forest = _grown(_take(told, inside), targets[inside])
+        errors[out] = targets[out] - forest.many(_take(told, out))
     learned = intervals.spread_target(errors)
     for index in np.unique(fold):
         inside, out = fold != index, fold == index
         spread = boosting.grow(_take(columns, inside), learned[inside], _SPREADS, seed=1)
         spreads[out] = np.exp(spread.many(_take(columns, out)))
-    none = np.full(len(regimes), -1)  # of a few hundred rows no regime has enough for a band of its own
+    errors, spreads = errors[own], spreads[own]
+    regimes: NDArray[np.int64] = np.concatenate([bound(part.parts, ARRAY) for part in parts])
+    none = np.full(count, -1)  # of a few hundred rows no regime has enough for a band of its own
     bands = [intervals.bands(errors[:, at], spreads[:, at], none) for at in range(len(LASTING))]
-    forest = joined(boosting.grow(columns, targets, _RECIPE), boosting.grow(columns, learned, _SPREADS, seed=1))
+    forest = joined(answered_no(_grown(told, targets), len(columns)), boosting.grow(columns, learned, _SPREADS, seed=1))
     shared = forest.rounded()
     ends = np.cumsum([len(part.data) for part in parts])
     settled = []
@@ -128,6 +141,21 @@ def fit(parts: Sequence[Colds]) -> list[Settled]:
         )  # fmt: skip
         settled.append(Settled(machine, lasting, Judged(part.data, errors[rows], spreads[rows], regimes[rows], bands)))
     return settled
+
+
+def _grown(columns: list[Value], targets: Array) -> Forest:
+    """A forest of LASTING: power has trees of its own, whose questions time and clock do not choose."""
+    power = LASTING.index("power")
+    others = [at for at in range(len(LASTING)) if at != power]
+    apart = joined(_mean(columns, targets[:, others], 0), _mean(columns, targets[:, [power]], len(_SEEDS)))
+    order = np.argsort([*others, power])
+    return Forest(apart.feature, apart.threshold, apart.leaves[:, :, order], apart.base[order])
+
+
+def _mean(columns: list[Value], targets: Array, first_seed: int) -> Forest:
+    """The mean of forests grown by several seeds, as one forest."""
+    forests = [boosting.grow(columns, targets, _RECIPE, seed=first_seed + seed) for seed in _SEEDS]
+    return summed(forests, [1 / len(forests)] * len(forests))
 
 
 def _stacked(tables: Sequence[Sequence[Value]]) -> list[Value]:

@@ -1,23 +1,36 @@
 """A forest of oblivious trees: every level of a tree asks one question, so a leaf's number is the answers' bits.
 
-That makes numpy fast enough to need no compiled library: one gather for a single query, whole columns for many. Leaves
-hold one value per output (say hot and cold), so that one walk answers all.
+That makes numpy fast: one gather for a single query, whole columns for many; where there is a C++ compiler, a native
+walk is faster still (``walk``). Leaves hold one value per output (say hot and cold), so that one walk answers all.
+
+Outputs are sums of whole numbers: of the leaves in units of a power of two, in which stored leaves of less than 64 in
+sum are exact. They are the same in any order, so one row and many, numpy and the native walk agree to the bit, on every
+machine.
 """
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Final
+from functools import cache, cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuprobe.predict import walk
+from gpuprobe.predict.walk import Walk
+
 Floats = NDArray[np.float32]
+Wholes = NDArray[np.int32]
 
 LEVELS: Final = 8  # bits of a byte: trees of fewer levels ask questions whose answer is always no
 _ROWS_AT_ONCE: Final = 1 << 14  # keeps a block's columns in the CPU's cache
-_GATHERED: Final = 4  # float32 values that one load gathers
+_GATHERED: Final = 4  # 32-bit values that one load gathers
+_FINEST: Final = 24  # float16 has multiples of 2^-24
+_HALF_EXPONENT: Final = np.uint16(0x7C00)
+_SUM_BITS: Final = 30  # sums of an output stay below 2^30
 
 
 class Forest:
@@ -28,17 +41,41 @@ class Forest:
     """
 
     def __init__(
-        self, feature: NDArray[np.int16], threshold: Floats, leaves: Floats, base: NDArray[np.float64]
+        self,
+        feature: NDArray[np.int16],
+        threshold: Floats,
+        leaves: NDArray[np.generic],
+        base: NDArray[np.float64],
     ) -> None:
-        self.feature, self.threshold, self.leaves, self.base = feature, threshold, leaves, base
-        trees, leaf_count, _ = leaves.shape
-        self.depth = leaf_count.bit_length() - 1
-        self._questions = feature.ravel().astype(np.intp)
-        self._thresholds = threshold.ravel()
-        self._offsets = np.arange(trees) * leaf_count
-        self._base = base.tolist()
+        self.feature, self.threshold, self.base = feature, threshold, base
+        self._stored = leaves
+        self.depth = leaves.shape[1].bit_length() - 1
+        self.walk: Walk | None = None
+        """The native walk, once there is one."""
+        self._rows_asked = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the native walk, whose pointers are of this process and this forest."""
+        return {**vars(self), "walk": None}
 
     # what only answers need is made for the first of them: an artefact holds a dozen forests, a caller asks of few
+    @cached_property
+    def leaves(self) -> Floats:
+        """The leaves as float32 (trees, 2^depth, outputs)."""
+        return self._stored.astype(np.float32, copy=False)
+
+    @cached_property
+    def _questions(self) -> NDArray[np.intp]:
+        return self.feature.ravel().astype(np.intp)
+
+    @cached_property
+    def _thresholds(self) -> Floats:
+        return self.threshold.ravel()
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.intp]:
+        return np.arange(0, len(self.feature) << self.depth, 1 << self.depth, dtype=np.intp)
+
     @cached_property
     def _first(self) -> int:
         return _first_half(self.leaves)
@@ -53,51 +90,85 @@ class Forest:
         return int(self.leaves.shape[2]) // len(self._ends)
 
     @cached_property
-    def _dense(self) -> Floats:
-        return _padded(_dense(self.leaves, self._first))
+    def _unit(self) -> float:
+        return _unit(self.leaves)
 
     @cached_property
-    def _flat(self) -> Floats:
-        return self._dense.reshape(-1, self._dense.shape[2])
+    def _dense(self) -> Wholes:
+        """The leaves in units, without outputs that a tree does not speak of.
+
+        With outputs of zeros up to 16 bytes or a multiple: numpy gathers those three times as fast.
+        """
+        width = self._width
+        padded = width + (-width % _GATHERED if width > 1 else 0)
+        dense = np.zeros((*self.leaves.shape[:2], padded), np.int32)
+        for at, (start, stop) in enumerate(self._ends):
+            spoken = self.leaves[start:stop, :, at * width : (at + 1) * width]
+            dense[start:stop, :, :width] = np.rint(spoken * np.float32(1 / self._unit))
+        return dense
 
     @cached_property
-    def _is_whole(self) -> bool:
-        return len(self._ends) == 1
+    def _flat(self) -> NDArray[np.float64]:
+        return self._dense.reshape(-1, self._dense.shape[2]).astype(np.float64) * np.float64(self._unit)
 
     @cached_property
-    def _ones(self) -> list[Floats]:
-        return [np.ones(stop - start, np.float32) for start, stop in self._ends]
+    def _speaks(self) -> NDArray[np.float64]:
+        """Which trees speak of which part of the outputs: (parts, trees) of ones and zeros."""
+        parts = np.zeros((len(self._ends), len(self.leaves)))
+        for at, (start, stop) in enumerate(self._ends):
+            parts[at, start:stop] = 1.0
+        return parts
 
     def one(self, row: Sequence[float]) -> list[float]:
         """The outputs for one row of features."""
-        answers = np.array(row, np.float32).take(self._questions) > self._thresholds
-        held = self._flat.take(np.packbits(answers, bitorder="little") + self._offsets, 0)
-        # a product with ones: numpy sums a few columns of many rows five times as slowly
-        if self._is_whole:
-            sums = self._ones[0].dot(held).tolist()
-        else:
-            first, second = self._ones
-            sums = first.dot(held[: self._first]).tolist()[: self._width] + second.dot(held[self._first :]).tolist()
-        return [total + base for total, base in zip(sums, self._base)]  # noqa: B905 -- padded outputs come last
+        native = self.walk or self._asked_for(1)
+        return native.one(row) if native else self._one(row)
 
     def many(self, columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """The outputs (rows, outputs) for features given as columns."""
         table = np.array(columns, np.float32)
+        native = self.walk or self._asked_for(table.shape[1])
+        return native.many(table) if native else self._many(table)
+
+    def _asked_for(self, rows: int) -> Walk | None:
+        """The native walk where there is one; looked for at the first row, built at the one that is worth it."""
+        before, self._rows_asked = self._rows_asked, self._rows_asked + rows
+        if before == 0 or before < walk.WORTH_BUILDING <= self._rows_asked:
+            library = walk.library(self._rows_asked, self.feature, self._dense.shape[2])
+            if library is not None:
+                dense, first = self._dense, self._first
+                self.walk = Walk(library, self.feature, self.threshold, dense, self.base, self._unit, first)
+        return self.walk
+
+    def _one(self, row: Sequence[float]) -> list[float]:
+        answers = _single(row).take(self._questions) > self._thresholds
+        held = self._flat.take(np.packbits(answers, bitorder="little") + self._offsets, 0)
+        # a matrix product: numpy sums a few columns of many rows five times as slowly; exact, for sums are below 2^53
+        sums = self._speaks.dot(held).tolist()
+        outputs = sums[0] if len(sums) == 1 else sums[0][: self._width] + sums[1][: self._width]
+        return [total + base for total, base in zip(outputs, self._base)]  # noqa: B905 -- padded outputs come last
+
+    @cached_property
+    def _base(self) -> list[float]:
+        base: list[float] = self.base.tolist()
+        return base
+
+    def _many(self, table: Floats) -> NDArray[np.float64]:
         blocks = [
             self._block(np.ascontiguousarray(table[:, start : start + _ROWS_AT_ONCE]))
             for start in range(0, table.shape[1], _ROWS_AT_ONCE)
         ]
         empty = np.empty((0, len(self.base)))
-        return np.concatenate([empty, *blocks]) + self.base
+        return np.concatenate([empty, *blocks])
 
     def _block(self, table: Floats) -> NDArray[np.float64]:
         sums = [self._sums(table, *part)[:, : self._width] for part in self._ends]
-        return np.concatenate(sums, axis=1).astype(np.float64)
+        return np.concatenate(sums, axis=1) * self._unit + self.base
 
-    def _sums(self, table: Floats, start: int, stop: int) -> Floats:
+    def _sums(self, table: Floats, start: int, stop: int) -> Wholes:
         """Sums over some trees; every step works in place on whole columns."""
         rows, width = table.shape[1], self._dense.shape[2]
-        sums, values = np.zeros((rows, width), np.float32), np.empty((rows, width), np.float32)
+        sums, values = np.zeros((rows, width), np.int32), np.empty((rows, width), np.int32)
         leaf, above = np.empty(rows, np.uint8), np.empty(rows, bool)
         answer = above.view(np.uint8)
         asked, thresholds = self.feature[start:stop].tolist(), self.threshold[start:stop].tolist()
@@ -136,13 +207,32 @@ def from_arrays(arrays: Mapping[str, NDArray[np.generic]], prefix: str, feature_
         raise ValueError(f"a forest has arrays of shapes {shapes}")
     if feature.dtype != np.uint8 or int(feature.max(initial=0)) >= feature_count:
         raise ValueError("a forest asks for features that there are not")
-    if np.isnan(threshold).any() or not (np.isfinite(leaves).all() and np.isfinite(base).all()):
+    if np.isnan(threshold).any() or not (_are_finite(leaves) and np.isfinite(base).all()):
         raise ValueError("a forest holds values that are not numbers")
     if depth < LEVELS and not (threshold[:, depth:].astype(np.float64) == np.inf).all():
         raise ValueError("a forest asks more questions than it has leaves for")
-    return Forest(
-        feature.astype(np.int16), threshold.astype(np.float32), leaves.astype(np.float32), base.astype(np.float64)
-    )
+    return Forest(feature.astype(np.int16), threshold.astype(np.float32), leaves, base.astype(np.float64))
+
+
+def _single(row: Sequence[float]) -> Floats:
+    """A row as float32, in two thirds of the time numpy takes; what is too large for them is infinite."""
+    try:
+        return np.frombuffer(_floats(len(row)).pack(*row), np.float32)
+    except OverflowError:
+        return np.array(row, np.float32)
+
+
+@cache
+def _floats(count: int) -> struct.Struct:
+    """An array of so many float32."""
+    return struct.Struct(f"{count}f")
+
+
+def _are_finite(leaves: NDArray[np.generic]) -> bool:
+    """Whether no leaf is infinite or NaN; of float16 by its exponent, as numpy knows in ten times the time."""
+    if leaves.dtype == np.float16:
+        return not (leaves.view(np.uint16) & _HALF_EXPONENT == _HALF_EXPONENT).any()
+    return bool(np.isfinite(leaves).all())
 
 
 def joined(first: Forest, second: Forest) -> Forest:
@@ -194,15 +284,8 @@ def _first_half(leaves: Floats) -> int:
     return len(leaves) if half * 2 != leaves.shape[2] or leaves[first:, :, :half].any() else first
 
 
-def _dense(leaves: Floats, first: int) -> Floats:
-    """The leaves without the outputs that a tree does not speak of."""
-    if first == len(leaves):
-        return leaves
-    half = leaves.shape[2] // 2
-    return np.concatenate([leaves[:first, :, :half], leaves[first:, :, half:]])
-
-
-def _padded(leaves: Floats) -> Floats:
-    """The leaves with outputs of zeros up to 16 bytes or a multiple: numpy gathers those three times as fast."""
-    missing = -leaves.shape[2] % _GATHERED
-    return np.pad(leaves, ((0, 0), (0, 0), (0, missing))) if leaves.shape[2] > 1 else leaves
+def _unit(leaves: Floats) -> float:
+    """A power of two that leaves are counted in: the finest of float16, or coarser where sums would not fit."""
+    trees = leaves.reshape(len(leaves), leaves.shape[1] * leaves.shape[2])
+    largest = np.maximum(trees.max(axis=1, initial=0), -trees.min(axis=1, initial=0)).sum(dtype=np.float64)
+    return math.ldexp(1.0, -min(_FINEST, _SUM_BITS - math.frexp(float(largest))[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ from gpuprobe.predict.machine import Machine
 from gpuprobe.predict.machine import from_document as machine_from_document
 from gpuprobe.predict.power import core_blocks, core_power_w
 from gpuprobe.predict.quick import bound_of, quick
+from gpuprobe.predict.tape import Tape
+from gpuprobe.predict.walk import Query
 
 TARGETS: Final = (*TIMED, "power", BLOCKS)
 
@@ -70,38 +73,59 @@ class Head:
     warm: bool = False
     rates: Rates = field(init=False)
     element_bytes: tuple[int, int] = field(init=False)
-    asked: tuple[tuple[int, str, bool, list[list[float]]], ...] = field(init=False)
-    """Of each target where its spread stands in the forest's outputs, its name, whether it is a time, its bands."""
+    asked: tuple[tuple[int, str, list[list[float]]], ...] = field(init=False)
+    """Of each target where its spread stands in the forest's outputs, its name, its bands."""
 
     def __post_init__(self) -> None:
         dtype = DTYPES[self.dtype]
         object.__setattr__(self, "rates", rates(self.machine, dtype, warm=self.warm))
         object.__setattr__(self, "element_bytes", (dtype.input_bytes, dtype.output_bytes))
-        asked = ((name, name in TIMED, bands) for name, bands in zip(self.targets, self.bands, strict=True))
+        asked = zip(self.targets, self.bands, strict=True)
         places = tuple((at, *rest) for at, rest in enumerate(asked, start=len(self.targets)))
         object.__setattr__(self, "asked", places)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the native queries, which are of this process."""
+        return {name: value for name, value in vars(self).items() if name != "_query"}
 
     def one(self, m: int, n: int, k: int, layout: str) -> Answer:
         """The answer for one GEMM."""
         nn = 1.0 if layout == "nn" else 0.0
         element_bytes, exp = self.element_bytes, math.exp
-        problem = Problem(float(m), float(n), float(k), *element_bytes, nn)
-        parts, row = quick(m, n, k, nn, self.rates, element_bytes)
-        outputs = self.forest.one(row)
-        regime = bound_of(parts)
+        make = tuple.__new__  # a NamedTuple at a half of the cost
+        problem: Problem = make(Problem, (float(m), float(n), float(k), *element_bytes, nn))
+        query = self._query if self.forest.walk else None
+        if query is None:
+            parts, row = quick(m, n, k, nn, self.rates, element_bytes)
+            outputs = self.forest.one(row)
+            regime = bound_of(parts)
+            cores = [self._core_value(target, problem, parts, SCALAR) for target in self.targets]
+        else:
+            outputs, row, kept = query.numbers(m, n, k, nn)
+            time_s, mma_s, l2_s, dram_s, place, *cores = kept
+            parts, regime = make(Core, (time_s, mma_s, l2_s, dram_s, self.rates.launch_s, (), (), (), ())), int(place)
         apart = domain.outside(row, self.ranges)
         if self.correction is not None:
             self._correct(outputs, self.correction.at(row))
         values = {}
-        for (place, target, timed, bands), output in zip(self.asked, outputs):  # noqa: B905 -- outputs holds spreads too
-            core_value = parts.time_s if timed else self._core_value(target, problem, parts, SCALAR)
-            value, spread = core_value * exp(output), exp(outputs[place])
+        for (at, target, bands), output, known in zip(self.asked, outputs, cores):  # noqa: B905 -- outputs holds spreads too
+            value, spread = known * exp(output), exp(outputs[at])
             low, high = bands[regime]
             down, up = low * spread, high * spread
             if apart:
                 down, up = domain.widened(down, apart), domain.widened(up, apart)
             values[target] = (value, value * exp(down), value * exp(up))
         return Answer(values, regime, apart == 0 and layout in self.layouts, problem, parts, row)
+
+    @cached_property
+    def _query(self) -> Query | None:
+        """Queries that play this head's formulas natively; None where there is no room for them."""
+        tape = Tape()
+        problem, ops = self.problem(*tape.inputs), tape.arithmetic
+        parts = core(problem, self.rates, ops)
+        cores = (self._core_value(target, problem, parts, ops) for target in self.targets)
+        kept = [parts.time_s, parts.mma_s, parts.l2_s, parts.dram_s, bound(parts, ops), *cores]
+        return self.forest.walk.query(tape, features(problem, parts, ops), kept) if self.forest.walk else None
 
     def many(self, m: Value, n: Value, k: Value, nn: Value) -> Answer:
         """As ``one``, for arrays: each value (rows, 3), the columns of the features in place of the row."""

@@ -18,7 +18,10 @@ Array = NDArray[np.float64]
 
 COVERAGE: Final = 0.9
 SMALLEST_SPREAD: Final = 0.004  # of a log time: two timings of one GEMM already differ by as much
+_MANY_ROWS: Final = 10_000
 _FEWEST_ROWS: Final = 100
+_FEWEST_OF_FEW: Final = 200
+"""Rows of a regime for a band of its own; of a data set below _MANY_ROWS more, for its band would hold too many."""
 
 
 def spread_target(errors: Array) -> Array:
@@ -34,7 +37,8 @@ def bands(errors: Array, spreads: Array, regimes: NDArray[np.int64]) -> list[lis
     ratios = errors / spreads
     pooled = ends(ratios)
     members = [ratios[regimes == index] for index in range(len(BOUNDS))]
-    return [ends(group) if len(group) >= _FEWEST_ROWS else pooled for group in members]
+    fewest = _FEWEST_ROWS if len(ratios) >= _MANY_ROWS else _FEWEST_OF_FEW
+    return [ends(group) if len(group) >= fewest else pooled for group in members]
 
 
 def ends(ratios: Array) -> list[float]:

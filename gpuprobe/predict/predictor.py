@@ -144,13 +144,13 @@ class Predictor:
         else:
             settled = zero_shot.settled(state, cold, answer.values.get("power"), head.machine, SCALAR)
         energy = zero_shot.energy(settled.power_w, hot if "power" in answer.values else settled.time_s)
-        make = tuple.__new__  # a NamedTuple of a triple, at a third of the cost
-        return GemmPrediction(
+        make = tuple.__new__  # a NamedTuple at a third of the cost
+        return make(GemmPrediction, (
             m, n, k, dtype, layout, self.gpu, make(Interval, hot), make(Interval, cold),
             make(Interval, settled.time_s), make(Interval, settled.power_w), make(Interval, energy),
             settled.sm_clock_hz, BOUNDS[answer.regime], known and answer.in_domain, known and settled.in_domain,
             head.protocol, model_id,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def gemm_many(self, sizes: ArrayLike, dtype: str = "bf16", layout: str = "tn") -> dict[str, NDArray[Any]]:
         """The columns of COLUMNS for an array of rows (m, n, k): times in µs, energy in mJ, power in W, clock in MHz.

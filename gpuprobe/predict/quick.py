@@ -1,6 +1,7 @@
-"""Core and features of one GEMM in plain numbers: what ``core`` and ``features`` give, in half their time.
+"""Core and features of one GEMM in plain numbers: what ``core`` and ``features`` give, to the bit, in half their time.
 
-A single query is asked in the inner loop of a tuner. A test holds these formulas and those for arrays together.
+A single query is asked in the inner loop of a tuner. A test holds these formulas and those for arrays together. Where
+there is the native walk, it plays ``core`` and ``features`` themselves from a tape.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ _STEP: Final = int(STEP)
 def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[int, int]) -> tuple[Core, list[float]]:
     """The core's times (of its tiles none are named) and the features of NAMES."""
     log, ceil = math.log, math.ceil
-    per_sm, a_elements, b_elements, c_elements = rate.per_sm, m * k, n * k, m * n
-    operands = a_elements + b_elements
+    rows_of, columns_of, depth = float(m), float(n), float(k)
+    per_sm, c_elements = rate.per_sm, rows_of * columns_of
+    operands = rows_of * depth + columns_of * depth
     moved = operands * element_bytes[0] + c_elements * element_bytes[1]
     dram_s = moved * rate.dram_s
-    volume = float(m) * n * k
+    volume = c_elements * depth
     steps = -(-k // _STEP)
     least_share = rate.least_steps / steps if steps > rate.least_steps else 1.0
     along_m = [-(-m // size) for size in _SIZES]
     along_n = [-(-n // size) for size in _SIZES]
-    log_m, log_n, log_k = log(m), log(n), log(k)
+    log_m, log_n, log_k = log(rows_of), log(columns_of), log(depth)
     log_mn = log_m + log_n
     tiles: list[float] = []
     times: list[float] = []
@@ -43,7 +45,7 @@ def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[i
         log_tiles = log(count)
         tiles += (log_tiles, wave / fill, log_tiles + log_area - log_mn)
     busy_s, moved_s = min(times) * steps, dram_s
-    if rate.warm_s and moved + (WEIGHTS - 1.0) * b_elements * element_bytes[0] <= rate.warm_bytes:
+    if rate.warm_s and moved + (WEIGHTS - 1.0) * n * k * element_bytes[0] <= rate.warm_bytes:
         moved_s = min(dram_s, moved * rate.warm_s)
     total_s = rate.launch_s + (busy_s if busy_s > moved_s else moved_s)
     mma_s, l2_s = 2.0 * volume * rate.mma_s, volume * element_bytes[0] * REUSE * rate.l2_s
@@ -55,8 +57,7 @@ def quick(m: int, n: int, k: int, nn: float, rate: Rates, element_bytes: tuple[i
     ]  # fmt: skip
     for size in (m, n):
         row += [(size + rest) // edge * edge / size for edge, rest in _EDGES]
-    beside = log_core - log(steps)
-    row += [log(time) - beside for time in times]
+    row += [log(time * steps) - log_core for time in times]
     row += (log_m - log_n, log_n - log_k, log_m - log_k)
     return Core(total_s, mma_s, l2_s, dram_s, rate.launch_s, (), (), (), ()), row
 

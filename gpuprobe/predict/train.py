@@ -128,7 +128,10 @@ def _kin_of(folder: Path) -> list[Kin]:
     """What another GPU of the chip timed, per type; nothing where there are no data of one."""
     name = SIBLINGS.get(folder.name, "")
     files = sorted((folder.parent / name).glob("gemm_*.parquet")) if name else []
-    return [Kin(name, data, machine(device.load(name), data.dtype)) for data, _ in (read_sweep(files) if files else ())]
+    return [
+        Kin(name, data, machine(device.load(name), data.dtype), slow)
+        for data, slow in (read_sweep(files) if files else ())
+    ]
 
 
 def _classes(data: Dataset, slow: Dataset, kin: Sequence[Kin]) -> Iterator[Class]:
@@ -138,14 +141,19 @@ def _classes(data: Dataset, slow: Dataset, kin: Sequence[Kin]) -> Iterator[Class
         if mask.sum() >= FEWEST_ROWS:
             aligned = _OWN_RECIPE if mask.sum() > _MANY_ROWS else _SMALL_RECIPE
             recipe = aligned if found == Alignment.ALIGNED else _RAGGED_RECIPE
-            theirs = [replace(one, data=one.data.where(one.data.alignment == found)) for one in kin]
-            fits = (
-                one
-                for one in theirs
-                if mask.sum() <= _MANY_ROWS and one.data.dtype == data.dtype and len(one.data) >= FEWEST_ROWS
-                and one.data.targets.keys() == data.targets.keys()
-            )  # fmt: skip
-            yield Class(data.where(mask), recipe, slow.where(slow.alignment == found), next(fits, None))
+            yield Class(
+                data.where(mask), recipe, slow.where(slow.alignment == found), _kin_class(data.where(mask), found, kin)
+            )
+
+
+def _kin_class(data: Dataset, found: Alignment, kin: Sequence[Kin]) -> Kin | None:
+    """What the other GPU timed of a class, where it is enough to fit its core."""
+    for one in kin:
+        theirs = one.data.where(one.data.alignment == found)
+        if theirs.dtype == data.dtype and len(theirs) >= FEWEST_ROWS and theirs.targets.keys() == data.targets.keys():
+            slow = one.slow.where(one.slow.alignment == found) if one.slow is not None else None
+            return replace(one, data=theirs, slow=slow, short=len(data) <= _MANY_ROWS)
+    return None
 
 
 def train(job: Job, folder: Path, say: Say) -> tuple[str, Path]:
@@ -184,10 +192,11 @@ def _transferred(heads: Sequence[Head], sibling: str, folder: Path) -> list[Head
 
 def settle(judged: Sequence[HeldOut]) -> list[Settled | None]:
     """The sustained model of each class, None where it has no sustained rows or all of them together have too few."""
-    parts = [held_out.colds for held_out in judged if held_out.colds is not None]
-    if sum(len(part.data) for part in parts) < FEWEST_ROWS:
+    own = [held_out.colds for held_out in judged if held_out.colds is not None]
+    if sum(len(part.data) for part in own) < FEWEST_ROWS:
         return [None] * len(judged)
-    found = iter(fitting_lasting.fit(parts))
+    kin = [held_out.kin_colds for held_out in judged if held_out.kin_colds is not None]
+    found = iter(fitting_lasting.fit(own, kin))
     return [None if held_out.colds is None else next(found) for held_out in judged]
 
 
@@ -246,11 +255,13 @@ def _entry(part: Class, head: Head, held_out: HeldOut, settled: Settled | None) 
         "layouts": list(head.layouts), "rows": len(data), "unsure_rows": int((~part.data.fair).sum()),
         "domain": {name: [float(f"{np.exp(end):.4g}") for end in pair] for name, pair in _domain(head)}, "errors": {},
     }  # fmt: skip
-    if part.kin is not None and not held_out.twin:
+    if part.kin is not None and part.kin.short and not held_out.twin:
         entry["learned_with"] = {"device": part.kin.device, "rows": len(part.kin.data)}
     judged: list[tuple[Mapping[str, Any], HeldOut | Judged]] = [(data.targets, held_out)]
     if settled is not None:
         entry["sustained_rows"] = len(settled.judged.data)
+        if part.kin is not None and held_out.kin_colds is not None:
+            entry["sustained_learned_with"] = {"device": part.kin.device, "rows": len(held_out.kin_colds.data)}
         judged.append((settled.judged.data.targets, settled.judged))
     for targets, found in judged:
         for index, target in enumerate(targets):

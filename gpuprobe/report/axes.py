@@ -97,5 +97,6 @@ class Frame:
         for value, name in ticks:
             yield line(self.left, scale(value), self.width - self.right, scale(value), "grid")
             yield text(name, self.left - 6, scale(value) + 4, anchor="end")
-        middle = (self.top + self.height - self.bottom) / 2
-        yield text(label, 12, middle, "label", "middle", transform=f"rotate(-90 12 {middle:.0f})")
+        if label:
+            middle = (self.top + self.height - self.bottom) / 2
+            yield text(label, 12, middle, "label", "middle", transform=f"rotate(-90 12 {middle:.0f})")

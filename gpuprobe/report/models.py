@@ -19,6 +19,9 @@ from gpuprobe.report.tables import Cell, Cells, Table, plain
 _FACTS = ("model_id", "protocol", "judged", "licence")
 _UNITS = {"power": "W"}
 """Of targets that are no times."""
+_BESIDE = ("noise floor", "roofline", "random forest")
+"""Rows that stand beside the model's own: how far repeats differ, and simpler models."""
+
 MOST_PICTURES = 10
 """Pictures of errors by region; their table holds all."""
 _HINT = "pass a card.json of models/, or what gpuprobe evaluate --json prints"
@@ -87,7 +90,7 @@ class ModelsView:
                 row.group,
                 row.region,
                 Cell(str(row.rows), row.rows),
-                *(Cell(f"{error:.1f} %", error) for error in row.percent),
+                *(Cell(f"{error:.1f}%", error) for error in row.percent),
                 *(Cell("–" if share is None else f"{share:.1%}", share) for share in (row.coverage, row.width)),
             )
             for row in self.errors
@@ -164,8 +167,8 @@ def _evaluated(document: Mapping[str, Any]) -> Iterator[_Error]:
 
 def _picture(group: str, rows: list[_Error]) -> Picture:
     drawn = [
-        Bar(row.region, f"median {row.percent[0]:.1f} %, 90th percentile {row.percent[2]:.1f} %", row.percent[0],
-            row.percent[0], row.percent[2])
+        Bar(row.region, f"median {row.percent[0]:.1f}%, 90th percentile {row.percent[2]:.1f}%", row.percent[0],
+            row.percent[0], row.percent[2], "s0" if row.region.startswith(_BESIDE) else "s1")
         for row in rows
     ]  # fmt: skip
     said = "; ".join(f"{bar.label}: {bar.note}" for bar in drawn)

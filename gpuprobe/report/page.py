@@ -65,6 +65,7 @@ def render(sources: Sequence[Source], command: str) -> str:
         sources=sources,
         command=command,
         version=__version__,
+        of_runs=any(isinstance(source.content, Run) for source in sources),
         style=Markup(_asset("style.css")),  # noqa: S704 - the project's own file
         script=Markup(script),  # noqa: S704 - the project's own file
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -103,6 +104,7 @@ def _title(sources: Sequence[Source]) -> str:
     first, *others = (
         cut(one.content.device.product if isinstance(one.content, Run) else one.content.title, 80) for one in sources
     )
+    others = [other for other in others if other != f"{first}, evaluated"]  # a card and its evaluation: one subject
     if len(others) == 1 and others[0] != first and isinstance(sources[1].content, Run):
         return f"{first} and {others[0]}"
     return first + (f" and {len(others)} more" if others else "")

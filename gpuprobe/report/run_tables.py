@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 
 from gpuprobe.published import Agreement, PublishedRow
 from gpuprobe.record import Environment, Measurement
+from gpuprobe.report.figures.hierarchy import unit_of
 from gpuprobe.report.format import NONE, half_width, params, quantity, share
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.tables import Cell, Cells, Column, Row, Table, plain
@@ -97,7 +99,7 @@ def ridges(view: RunView) -> Table | None:
     rows: list[Cells] = [
         (
             ceiling.kind,
-            Cell(quantity(ceiling.rate.value, "FLOP/s"), ceiling.rate.value),
+            Cell(quantity(ceiling.rate.value, unit_of([ceiling.kind])), ceiling.rate.value),
             ceiling.rate.origin,
             *(_ridge(ceiling.rate.value / slope.rate.value) for slope in found.slopes),
         )
@@ -133,10 +135,25 @@ def rejections(view: RunView) -> Table | None:
     return plain("rejections", "Probes without a result", columns, rows) if rows else None
 
 
-def flagged(view: RunView) -> list[tuple[str, int]]:
-    """Flags and how many measurements carry each, most first."""
-    flags = [flag for row in view.run.measurements for flag in row.flags]
-    return sorted(((flag, flags.count(flag)) for flag in set(flags)), key=lambda pair: (-pair[1], pair[0]))
+FLAGS = {
+    "unstable": "the 95 % interval is wider than the run asked for",
+    "few_samples": "time was over before there were enough samples for an interval",
+    "drift": "repeated at the end, the probe's first configuration gave another value",
+    "throttled": "for a fifth of the samples or more the driver held the clock down, for power or heat",
+    "nvml_clock_differs": "NVML's clock is 2 % or more from the kernel's own, which is the one that is used",
+    "shared_gpu": "other processes used the GPU",
+    "emulated": "the compiler made other instructions of it, which the GPU has instead",
+    "replayed": "computed again from recorded samples",
+}
+"""What a flag of a measurement says."""
+
+
+def flagged(view: RunView) -> list[tuple[str, int, str]]:
+    """Flags, how many measurements carry each, and what each says; most first."""
+    counts = Counter(flag for row in view.run.measurements for flag in row.flags)
+    return [
+        (flag, count, FLAGS.get(flag, "")) for flag, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    ]
 
 
 def device_numbers(view: RunView) -> Table:
@@ -175,8 +192,13 @@ def environment(run_environment: Environment) -> list[tuple[str, str]]:
         if field.name == "packages":
             found += [(name, str(version)) for name, version in sorted(value.items())]
         elif value not in (None, ""):
-            found.append((_plain_name(field.name), _value(field.name, value)))
+            found.append(said(field.name, value))
     return found
+
+
+def said(name: str, value: object) -> tuple[str, str]:
+    """Name and value of a field of the environment as people say them: ``memory clock``, ``2.619 GHz``."""
+    return _plain_name(name), NONE if value in (None, "") else _value(name, value)
 
 
 def _plain_name(name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import isclose
 
 from markupsafe import Markup, escape
 
@@ -67,16 +69,34 @@ def _row(row: Row, numeric: Sequence[bool]) -> str:
 
 
 def _cell(tag: str, scope: str, cell: Cell, numeric: bool) -> str:
-    classes = " ".join(filter(None, ("" if numeric else _wrapped(cell.text), cell.class_)))
+    wrapped = "" if numeric else _wrapped(cell.text)
+    classes = f"{wrapped} {cell.class_}".strip()
     class_ = f' class="{classes}"' if classes else ""
-    sort = "" if cell.sort is None else f' data-s="{cell.sort:.6g}"'
-    small = f"<small>{escape(printable(cell.small))}</small>" if cell.small else ""
-    return f"<{tag}{scope}{class_}{sort}>{escape(printable(cell.text))}{small}</{tag}>"
+    sort = "" if cell.sort is None or (numeric and _says_its_place(cell)) else f' data-s="{cell.sort:.6g}"'
+    small = f"<small>{_shown(cell.small)}</small>" if cell.small else ""
+    return f"<{tag}{scope}{class_}{sort}>{_shown(cell.text)}{small}</{tag}>"
+
+
+def _says_its_place(cell: Cell) -> bool:
+    """Whether the number at the begin of a cell's text, which script.js reads, is what the cell is sorted by."""
+    try:
+        said = float(cell.text.partition(" ")[0])
+    except ValueError:
+        return False
+    return cell.sort is not None and not cell.small and isclose(said, cell.sort, rel_tol=5e-4)
+
+
+@lru_cache(4096)
+def _shown(text: str) -> str:
+    """Escaped text; a plain str, since joining markup escapes anew, and remembered, since columns repeat themselves."""
+    return str(escape(printable(text)))
 
 
 def _wrapped(text: str) -> str:
-    """The class of a cell whose text is long: it is broken into lines of a least width."""
-    return "ww" if len(text) > 60 else "w" if len(text) > 24 else ""
+    """The class of a cell whose text is long: it is broken into lines of a least width. A word stays whole."""
+    if len(text) > 60:
+        return "ww"
+    return "w" if len(text) > (20 if " " in text else 32) else ""
 
 
 Cells = Sequence[str | Cell]

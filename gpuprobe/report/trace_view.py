@@ -108,8 +108,8 @@ class TraceView:
         """The names with the most time."""
         rows = [
             Bar(
-                cut(short(row["name"]), 96),
-                f"{seconds(row['sum_ns'])} · {share(row['share'])}",
+                f"{seconds(row['sum_ns'])} · {share(row['share'])} · {cut(short(row['name']), 96)}",
+                "",
                 row["sum_ns"],
                 row["sum_ns"],
                 row["sum_ns"],
@@ -118,7 +118,7 @@ class TraceView:
             )
             for row in self.document["kernels"][:TOP_KERNELS]
         ]
-        said = "; ".join(f"{bar.label}: {bar.note}" for bar in rows)
+        said = "; ".join(bar.label for bar in rows)
         return bars("Names with the most GPU time", said, rows, width=WIDE)
 
     def timeline(self) -> Picture:

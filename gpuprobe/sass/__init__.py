@@ -7,7 +7,6 @@ layout of the maxas wiki and of arXiv:1903.07486), checked on compiler output of
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -152,12 +151,14 @@ def _candidates() -> Iterator[Path]:
 @cache
 def nvdisasm_version() -> str:
     """What tells this nvdisasm from another without running it: the wheel's version, else path, size and time."""
+    from importlib import metadata  # noqa: PLC0415 - brings the e-mail parser along, 20 ms
+
     path = find_nvdisasm()
     if "site-packages" in path.parts or "dist-packages" in path.parts:
         for wheel in ("nvidia-cuda-nvdisasm", "nvidia-cuda-nvdisasm-cu12"):
             try:
-                return f"{wheel} {importlib.metadata.version(wheel)}"
-            except importlib.metadata.PackageNotFoundError:
+                return f"{wheel} {metadata.version(wheel)}"
+            except metadata.PackageNotFoundError:
                 continue
     status = path.stat()
     return f"{path} {status.st_size} {status.st_mtime_ns}"

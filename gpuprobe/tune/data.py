@@ -49,7 +49,7 @@ def read(paths: Iterable[Path]) -> Measured:
     dtypes: list[str] = []
     count = 0
     for path in paths:
-        for record in _records(path):
+        for record in records(path, "row"):
             try:
                 found = _rows(record, count)
             except (KeyError, TypeError, ValueError) as error:
@@ -67,11 +67,12 @@ def read(paths: Iterable[Path]) -> Measured:
     )
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def records(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of a kind in a journal: "session" (what measured, and how) or "row" (a GEMM)."""
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.name.endswith(".gz") else data).decode()
-        return [record for record in map(json.loads, text.splitlines()) if record["kind"] == "row"]
+        return [record for record in map(json.loads, text.splitlines()) if record["kind"] == kind]
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise GpuprobeError(f"cannot read {path}: {error}", "make one with: gpuprobe sweep kernel") from error
 
@@ -101,4 +102,4 @@ def work_of(m: int, n: int, k: int, dtype: str, form: str, tilings: Sequence[Seq
             "give whole numbers from 1",
         )
     same = [np.full(len(table), float(value)) for value in (m, n, k, input_bytes(dtype), FORMS.index(form))]
-    return Work(*same, *table.T)
+    return Work(*same, *np.ascontiguousarray(table.T))

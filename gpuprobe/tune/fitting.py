@@ -50,14 +50,20 @@ class Judged:
     predicted_s: Array
 
 
-def undisturbed(data: Measured, name: str) -> Measured:
-    """The rows without those whose only launch something else on the machine held up.
+def is_undisturbed(data: Measured, name: str) -> NDArray[np.bool_]:
+    """Whether each row is none of those whose only launch something else on the machine held up.
 
     A configuration that seems hopeless is timed by one launch; a few in a thousand then read 0.4 to 0.9 ms, whatever
     they are, in bursts. All others are medians of five.
     """
     _, core_s = seen(data.work, data.dtype, name)
-    return data.rows((data.spread > 0) | (data.time_s < _DISTURBED * core_s))
+    kept: NDArray[np.bool_] = (data.spread > 0) | (data.time_s < _DISTURBED * core_s)
+    return kept
+
+
+def undisturbed(data: Measured, name: str) -> Measured:
+    """The rows whose launches nothing held up, as far as one can tell."""
+    return data.rows(is_undisturbed(data, name))
 
 
 def cross_validate(data: Measured, name: str, say: Say) -> Judged:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gpuprobe.files import write_atomically
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 @dataclass(frozen=True)

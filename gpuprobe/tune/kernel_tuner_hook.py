@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.tiling import FORMS, SHARED_BYTES, Tiling
-from gpuprobe.tune.predictor import KernelPredictor
+from gpuprobe.tune.predictor import Copied, KernelPredictor
 from gpuprobe.tune.search import Surrogate, features_of, search
 
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ Prior = Callable[[Sequence[Config]], Belief]
 
 
 @dataclass(frozen=True)
-class GemmPrior:
+class GemmPrior(Copied):
     """The model of tiled GEMM kernels as a prior; ``names``: the space's own names of BM, BN, BK, GM, warps, stages.
 
     A name left empty counts as 1 (no such parameter): GM, say.
@@ -89,9 +89,9 @@ class GemmPrior:
 def strategy(prior: Prior | None = None, seed: int = 0, enough: float = 0.0) -> Any:
     """A strategy for ``tune_kernel(strategy=…)``; GpuprobeError where Kernel Tuner is not installed.
 
-    ``prior`` says what is believed of configurations beforehand; without one the space is learned from nothing, its
-    first configurations drawn with ``seed``. ``enough`` ends the search before the budget (0.003: when the next
-    configuration promises less than 0.3 %).
+    ``prior`` says what is believed of configurations beforehand; without one the space is learned from nothing but
+    that the ends of ranges are seldom best, from a central configuration on, drawn with ``seed``. ``enough`` ends the
+    search before the budget (0.003: when the next configuration promises less than 0.3 %).
     """
     try:
         wrapper = importlib.import_module("kernel_tuner.strategies.wrapper")

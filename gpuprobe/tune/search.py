@@ -1,7 +1,7 @@
 """Search by measuring: a model's predictions as prior, a Gaussian process on what it got wrong, expected improvement.
 
 With a good prior a handful of measurements finds the best of hundreds; without one (``flat``) the process alone learns
-the space. Nothing here measures: candidates are asked for by number.
+the space, from the middle outwards. Nothing here measures: candidates are asked for by number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _REACH: Final = 2.0  # standard deviations of the features over which a model's 
 _FLAT_SD: Final = 0.6  # of log times of a space that nothing is known of
 _FLAT_OFFSET_SD: Final = 20.0
 _FLAT_REACHES: Final = (2.0, 3.5, 6.0)
-_FLAT_START: Final = 8  # candidates measured at random before the process is asked
+_FLAT_BOWL: Final = 0.3  # log time by which a candidate is thought slower, a squared deviation from the middle
+_CENTRAL: Final = 0.05  # share of the candidates, the most central, of which the first is drawn
 
 
 class Surrogate:
@@ -47,12 +48,16 @@ class Surrogate:
 
     @classmethod
     def flat(cls, features: Array, seed: int = 0) -> Self:
-        """Of a space that nothing is known of: the likeliest reach is used, after some candidates at random."""
+        """Of a space that nothing is known of, but that the ends of a parameter's range are seldom the best.
+
+        The first is a central candidate, drawn with ``seed``; the likeliest reach is used.
+        """
         surrogate = cls.__new__(cls)
-        count = len(features)
-        surrogate._prepare(features, np.zeros(count), np.full(count, _FLAT_SD), _FLAT_OFFSET_SD, _FLAT_REACHES)
+        count, prior = len(features), _FLAT_BOWL * _eccentricity(features)
+        surrogate._prepare(features, prior, np.full(count, _FLAT_SD), _FLAT_OFFSET_SD, _FLAT_REACHES)
         surrogate._learns_failures = True
-        surrogate._start = np.random.default_rng(seed).permutation(count)[:_FLAT_START].tolist()
+        central = np.argsort(prior, kind="stable")[: math.ceil(_CENTRAL * count)]
+        surrogate._start = [int(np.random.default_rng(seed).choice(central))]
         return surrogate
 
     def tell(self, index: int, time_s: float | None) -> None:
@@ -64,6 +69,15 @@ class Surrogate:
         if time_s is not None or self._learns_failures:
             for process in self._processes:
                 process.add(index)
+
+    def correct(self, index: int, time_s: float | None) -> None:
+        """What measuring a candidate again gave, instead of what was told of it."""
+        self.known.pop(index, None)
+        self.failed.discard(index)
+        if time_s is None:
+            self.failed.add(index)
+        else:
+            self.known[index] = math.log(time_s)
 
     def posterior(self) -> tuple[Array, Array]:
         """Mean and standard deviation of each candidate's log time, given what was measured."""
@@ -91,6 +105,18 @@ class Surrogate:
         gain = np.where(left, expected_improvement(min(self.known.values()), mean, sd), -1.0)
         index = int(np.argmax(gain))
         return index, float(gain[index])
+
+
+def _eccentricity(features: Array) -> Array:
+    """Squared distance of each candidate from the mean in standard deviations, as a mean over the parameters.
+
+    A parameter of two values has no middle and adds nothing.
+    """
+    spread = features.std(axis=0)
+    away = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    ranged = np.array([len(np.unique(column)) > 2 for column in features.T])
+    distance: Array = np.mean(away**2 * ranged, axis=1)
+    return distance
 
 
 def expected_improvement(best: float, mean: Array, sd: Array) -> Array:

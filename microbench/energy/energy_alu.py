@@ -2,12 +2,12 @@
 
 Method: every SM runs chains in 1 and in 16 warps (DFMA: 3) for ten updates of the energy counter each; the slope of
 power over instructions a second is the energy of one, so that what the GPU draws awake and idle cancels (``static``:
-the power at rate zero). Zero operands share that origin. Energy is the NVML counter's between its ticks, 0.12 s after
-the start, cut in five windows whose spread is the noise; two rounds show what changes between them. Pitfalls:
-operands that do not change (a chain x = x * 1 + 1 toggles few bits); a power cap that lowers the clock; loops shorter
-than the sensor's period, which are refused. The sensor itself is off by up to 5 % (see power_sensor): ratios on one
-card are better than absolute values. An instruction's energy holds fetch, issue, registers and its share of the loop
-(3 %).
+the power at rate zero). Zero operands (of MUFU 0 and 1 by turns) share that origin. Energy is the NVML counter's
+between its ticks, 0.12 s after the start, cut in five windows whose spread is the noise; two rounds show what changes
+between them. Pitfalls: operands that do not change (a chain x = x * 1 + 1 toggles few bits); a power cap that lowers
+the clock; loops shorter than the sensor's period, which are refused. The sensor itself is off by up to 5 % (see
+power_sensor): ratios on one card are better than absolute values. An instruction's energy holds fetch, issue, registers
+and its share of the loop (3 %).
 """
 
 import numpy as np
@@ -89,10 +89,9 @@ def check(point, seed, out):
 
 
 def keep(p):
-    """One warp and as many as fill the SM; zeros at the fuller point of FFMA."""
-    if p["OPERANDS"] == "zero":
-        return p["OP"] == "FFMA" and p["WARPS"] == FULL["FFMA"]
-    return p["WARPS"] in (1, FULL[p["OP"]])
+    """One warp and as many as fill the SM; zeros at the fuller point."""
+    full = FULL[p["OP"]]
+    return p["WARPS"] == full if p["OPERANDS"] == "zero" else p["WARPS"] in (1, full)
 
 
 PROBE = Probe(

@@ -3,7 +3,8 @@
 Method: as energy_alu, with streams of 16-byte accesses in 1 and 16 warps an SM; bits a second is the rate, the slope of
 power over it the energy of a bit on its whole way between that level and a register. ``increment`` is what a level adds
 to the one before it (L2 over L1, DRAM over L2). The contents are random. L2: a set of just under half of L2, so that
-near and far slices are mixed as they come. DRAM: 2 GiB (an eighth of memory where that is less). Pitfalls: whether a
+near and far slices are mixed as they come. DRAM: 2 GiB (an eighth of memory where that is less), read by 2 warps as
+well: where 16 draw more than the power limit (H200: 700 W), 1 and 2 still make a line. Pitfalls: whether a
 published value is that of the whole way or of the increment is rarely said; a sum of each vector (two LOP3 and an add a
 thread and 16 bytes) is in the number.
 """
@@ -17,7 +18,7 @@ from gpuprobe.probe import Launch, Probe, Published
 
 UNROLL, BLOCK_BYTES, SHARED_STEP, L1_STEP = 8, 73728, 3072, 8192
 PASSES = {"SHARED": {1: 160_000, 16: 40_000}, "L1": {1: 100_000, 16: 36_000}, "L2": {1: 27_000, 16: 13_000},
-          "READ": {1: 12_000, 16: 3_400}, "WRITE": {1: 110_000, 16: 3_800}}  # fmt: skip
+          "READ": {1: 12_000, 2: 12_000, 16: 3_400}, "WRITE": {1: 110_000, 16: 3_800}}  # fmt: skip
 QUIET = 5  # one warp on every SM already writes as fast as DRAM takes it: the lower rate has fewer SMs
 LOADS = {"SHARED": "LDS.128", "WRITE": "STG.E.128"}
 
@@ -100,7 +101,8 @@ PROBE = Probe(
     quantity="energy",
     method="energy",
     defines={"LEVEL": ["SHARED", "L1", "L2", "READ", "WRITE"]},
-    axes={"WARPS": [1, 16]},
+    axes={"WARPS": [1, 2, 16]},
+    keep=lambda p: p["WARPS"] != 2 or p["LEVEL"] == "READ",
     quick={"LEVEL": []},
     launch=Launch(
         grid=lambda p, d: max(1, int(d["sm_count"]) // (QUIET if p["LEVEL"] == "WRITE" and p["WARPS"] == 1 else 1)),

@@ -1,8 +1,8 @@
 """Energy of one multiply-add of mma.sync, on random and on zero operands, in joules, by type.
 
-Method: as energy_alu, with 1 and 4 warps an SM of two accumulator chains each: more meet the power cap. F16 with FP32
-accumulators everywhere; S8 and E4M3 where they are native (on Hopper FP8 is unpacked to FP16, and wgmma is the
-instruction to use: see energy_wgmma). Pitfalls: as there.
+Method: as energy_alu, with 1 and 4 warps an SM of two accumulator chains each: more meet the power cap. F16, BF16 and
+TF32 with FP32 accumulators and S8 everywhere; E4M3 where it is native (on Hopper FP8 is unpacked to FP16, and wgmma is
+the instruction to use: see energy_wgmma). Pitfalls: as there.
 """
 
 from gpuprobe.energy.per_operation import energy_per, unfit
@@ -14,15 +14,14 @@ PASSES = 36_000
 
 
 def types(device):
-    """The types worth their time: on Hopper the others are wgmma's."""
-    if device.architecture == "sm_90":
-        return ["F16"]
-    return ["F16", "S8_M16N8K32", *(["E4M3_F32_M16N8K32"] if device.architecture == "sm_89" else [])]
-
-
-def operands(device):
-    """Zeros too where wgmma does not show them."""
-    return ["random"] if device.architecture == "sm_90" else ["random", "zero"]
+    """Types of every architecture, and FP8 where it is no emulation."""
+    return [
+        "F16",
+        "BF16",
+        "TF32_F32_M16N8K8",
+        "S8_M16N8K32",
+        *(["E4M3_F32_M16N8K32"] if device.architecture == "sm_89" else []),
+    ]
 
 
 PROBE = Probe(
@@ -32,7 +31,7 @@ PROBE = Probe(
     quantity="energy",
     method="energy",
     defines={"TYPE": types, "ILP": [ILP]},
-    axes={"WARPS": [1, 4], "OPERANDS": operands},
+    axes={"WARPS": [1, 4], "OPERANDS": ["random", "zero"]},
     quick={"TYPE": []},
     keep=lambda p: p["OPERANDS"] == "random" or p["WARPS"] == 4,
     launch=Launch(grid=sm_count, block=lambda p, d: 32 * p["WARPS"], iters=PASSES),

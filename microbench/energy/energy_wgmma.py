@@ -19,10 +19,10 @@ PROBE = Probe(
     unit="J/FMA",
     quantity="energy",
     method="energy",
-    defines={"TYPE": ["F16", "E4M3", "S8"], "CHAIN": [16], "FRESH": [1]},
+    defines={"TYPE": list(wgmma.KINDS), "CHAIN": [16], "FRESH": [1]},
     axes={"SHARE": [10, 3], "OPERANDS": ["random", "zero"]},
     quick={"TYPE": []},
-    keep=lambda p: p["OPERANDS"] == "random" or (p["SHARE"] == 3 and p["TYPE"] != "S8"),
+    keep=lambda p: p["OPERANDS"] == "random" or p["SHARE"] == 3,
     launch=Launch(
         grid=lambda p, d: max(1, int(d["sm_count"]) // p["SHARE"]), block=128 * GROUPS, iters=lambda p, d: 4500
     ),

@@ -1,6 +1,6 @@
 """What the GPU's power sensors do: update period, averaging window and delay, found by a load switched on and off.
 
-Method: all SMs run FFMA for a step of 1.3 s and then for 20 to 170 ms at random times, while the energy counter and
+Method: all SMs run FFMA for a step of 1.1 s and then for 20 to 170 ms at random times, while the energy counter and
 NVML's instant (186) and average (185) power fields are polled as fast as they answer. A reading is taken for the mean
 of the load over a window that ended some lag ago; of all windows and lags those that fit best are kept. ``period`` is
 the time between changes, ``window`` what a reading averages over, ``delay`` the mean age of that when it appears;

@@ -10,6 +10,7 @@ H100 CP_ASYNC 34 cycles more than a load and BULK 55; published chases by bulk c
 DRAM.
 """
 
+from gpuprobe import arch
 from gpuprobe.estimate import Estimate, every, latency
 from gpuprobe.gate import Chain, Expect
 from gpuprobe.operands import Lap, words
@@ -20,8 +21,8 @@ COUNTS = {"LOAD": {"LDG": 1}, "CP_ASYNC": {"LDGSTS.E.BYPASS.128": 1, "LDS": 1}, 
 
 
 def ways(device):
-    """What the architecture has: TMA came with sm_90."""
-    return list(COUNTS) if device.architecture >= "sm_90" else list(COUNTS)[:2]
+    """What the architecture has: TMA came with sm_90; on sm_120 the compiler calls a check of each bulk copy."""
+    return list(COUNTS) if 90 <= arch.parse(device.architecture).number < 120 else list(COUNTS)[:2]
 
 
 def check(point, seed, out):

@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 
+from gpuprobe import arch
 from gpuprobe.estimate import every, rate, slope
 from gpuprobe.gate import Expect
 from gpuprobe.operands import words
@@ -36,7 +37,7 @@ OPCODES = {
 
 def ops(device):
     """The operations under the names of their instructions: RED became REDG with sm_90."""
-    absent = "RED_" if device.architecture >= "sm_90" else "REDG_"
+    absent = "RED_" if arch.parse(device.architecture).number >= 90 else "REDG_"
     return [op for op in OPCODES if not op.startswith(absent)]
 
 

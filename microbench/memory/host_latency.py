@@ -43,5 +43,5 @@ PROBE = Probe(
     check=check,
     out_words=1024,
     noise={"latency": 0.05, "round_trip": 0.05},
-    covers=(45,),
+    covers=(42, 45),
 )

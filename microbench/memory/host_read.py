@@ -44,5 +44,5 @@ PROBE = Probe(
     check=check,
     out_words=1 << 16,
     noise={"throughput": 0.02},
-    covers=(45,),
+    covers=(42, 45),
 )

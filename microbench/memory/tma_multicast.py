@@ -19,7 +19,7 @@ BOX, DEPTH, SPILL = 16384, 12, 128
 
 
 def grid(params, device):
-    """Nine tenths of the SMs, in whole clusters, so that all run at once wherever GPCs leave SMs idle."""
+    """85 % of the SMs, in whole clusters, so that all run at once wherever GPCs leave SMs idle."""
     return int(0.85 * device["sm_count"]) // params["CLUSTER"] * params["CLUSTER"]
 
 

@@ -11,6 +11,7 @@ Expected: __syncthreads 23 cycles at one warp and 85 at 32 on A100 and RTX 4090,
 
 import numpy as np
 
+from gpuprobe import arch
 from gpuprobe.estimate import latency
 from gpuprobe.gate import Expect
 from gpuprobe.operands import words
@@ -25,7 +26,7 @@ OPCODES = {
 
 def ops(device):
     """What the architecture has: waiting for an mbarrier in hardware came with sm_90."""
-    return list(OPCODES) if device.architecture >= "sm_90" else list(OPCODES)[:2]
+    return list(OPCODES) if arch.parse(device.architecture).number >= 90 else list(OPCODES)[:2]
 
 
 def check(point, seed, out):

@@ -9,6 +9,7 @@ Expected: GPU scope 760-840 cycles after a store and system 3150 on A100; 640-67
 520-550 (9 for shared memory).
 """
 
+from gpuprobe import arch
 from gpuprobe.estimate import latency
 from gpuprobe.gate import Expect
 from gpuprobe.operands import words
@@ -26,7 +27,7 @@ OPCODES = {
 
 def fences(device):
     """What the architecture has: the asynchronous proxy came with sm_90."""
-    return list(OPCODES) if device.architecture >= "sm_90" else list(OPCODES)[:4]
+    return list(OPCODES) if arch.parse(device.architecture).number >= 90 else list(OPCODES)[:4]
 
 
 def check(point, seed, out):

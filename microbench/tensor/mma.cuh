@@ -30,8 +30,11 @@ enum Kind { f16, bf16, tf32, f64, s8, s4, b1, e4m3, e5m2, f32, s32 };
 #define B1_AND_M8N8K128 8, 128, b1, b1, s32, ".and.popc", 1
 #define B1_AND_M16N8K128 16, 128, b1, b1, s32, ".and.popc", 1
 #define B1_AND_M16N8K256 16, 256, b1, b1, s32, ".and.popc", 1
+#define B1_XOR_M8N8K128 8, 128, b1, b1, s32, ".xor.popc", 1
+#define B1_XOR_M16N8K128 16, 128, b1, b1, s32, ".xor.popc", 1
 #define B1_XOR_M16N8K256 16, 256, b1, b1, s32, ".xor.popc", 1
 #define E4M3_F32_M16N8K16 16, 16, e4m3, e4m3, f32, "", 1
+#define E5M2_F32_M16N8K16 16, 16, e5m2, e5m2, f32, "", 1
 #define E4M3_F32_M16N8K32 16, 32, e4m3, e4m3, f32, "", 1
 #define E4M3_F16_M16N8K32 16, 32, e4m3, e4m3, f16, "", 1
 #define E5M2_F32_M16N8K32 16, 32, e5m2, e5m2, f32, "", 1

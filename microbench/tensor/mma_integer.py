@@ -16,7 +16,7 @@ from gpuprobe.families.mma_grid import published_latency as latency
 
 HEADLINES = ["S8_M16N8K32", "S4_M16N8K64", "B1_AND_M16N8K256"]
 OTHERS = ["S8_M8N8K16", "S8_M16N8K16", "S4_M8N8K32", "S4_M16N8K32"]
-OTHERS += ["B1_AND_M8N8K128", "B1_AND_M16N8K128", "B1_XOR_M16N8K256"]
+OTHERS += ["B1_AND_M8N8K128", "B1_AND_M16N8K128", "B1_XOR_M8N8K128", "B1_XOR_M16N8K128", "B1_XOR_M16N8K256"]
 SPACED = "CUDA 13 puts 16 stall cycles and a filler instruction between dependent MMAs: 17 pass; theirs is older code"
 LOG, TABLE3 = "Johnsonms/NVIDIA-Hopper-Benchmark, raw/mma_{}.log", "arXiv:2206.02874 Table 3"
 TABLE7 = "arXiv:2402.13499 Table VII"

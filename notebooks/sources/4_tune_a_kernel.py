@@ -70,8 +70,10 @@ for number in range(0, sweeps.gemm.max() + 1, 3):
         random[k].append(measured[generator.permutation(len(measured))[:k]].min() / best)
 fig, axis = plt.subplots(figsize=(6, 3.4), dpi=80)
 for values, label, colour in ((random, "at random", "gray"), (ranked, "ranked by the model", "tab:blue")):
-    axis.plot(counts, [100 * (np.exp(np.mean(np.log(values[k]))) - 1) for k in counts], "o-", color=colour, label=label)
-axis.set(xscale="log", xlabel="configurations measured", ylabel="slower than the best, %", ylim=(0, None))
+    slower = [max(0.01, 100 * (np.exp(np.mean(np.log(values[k]))) - 1)) for k in counts]
+    axis.plot(counts, slower, "o-", color=colour, label=label)
+axis.set(xscale="log", yscale="log", xlabel="configurations measured", ylabel="slower than the best, %")
+axis.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01 or less", "0.1", "1", "10", "100"])
 axis.set_xticks(counts, [str(k) for k in counts])
 axis.grid(alpha=0.3)
 axis.legend()

@@ -85,8 +85,9 @@ def test_alu_chains_pass_and_one_step_more_or_less_fails(op: str) -> None:
     assert check(point, SEED, bytes(4 * point.grid * point.block)) is not None
 
 
-def test_alu_zeros_pass_only_as_zeros() -> None:
-    point = small("energy_alu", OP="FFMA", OPERANDS="zero")
+@pytest.mark.parametrize("op", ["FFMA", "DFMA", "IMAD", "MUFU"])
+def test_alu_zeros_pass_only_as_zeros(op: str) -> None:
+    point = small("energy_alu", OP=op, OPERANDS="zero")
     check = PROBES["energy_alu"].check
     assert check is not None
     assert check(point, 0, run_alu(point, 0, 10)) is None
@@ -147,9 +148,22 @@ def test_no_energy_probe_runs_in_quick_mode() -> None:
     assert [probe.name for probe in energy if probe.points("quick", h100()) or probe.builds("quick", h100())] == []
 
 
-def test_full_mode_takes_no_more_than_90_seconds_of_blocks() -> None:
+@pytest.mark.parametrize("name", ["energy_alu", "energy_mma", "energy_wgmma"])
+def test_every_operation_has_a_line_and_zeros_on_its_fuller_point(name: str) -> None:
+    by_operation: dict[object, list[tuple[str, object]]] = {}
+    for point in PROBES[name].points("full", h100()):
+        params = dict(point.params)
+        size = params.get("WARPS", -int(params.get("SHARE", 0)))
+        by_operation.setdefault(params.get("OP", params.get("TYPE")), []).append((str(params["OPERANDS"]), size))
+    assert len(by_operation) >= 4
+    for found in by_operation.values():
+        sizes = sorted(size for operands, size in found if operands == "random")
+        assert len(sizes) == 2 and [size for operands, size in found if operands == "zero"] == sizes[1:]
+
+
+def test_full_mode_takes_no_more_than_150_seconds_of_blocks() -> None:
     """Blocks of 1.23 s (settling, ten periods of 100 ms, the launches still queued), and watches of the sensors."""
     energy = [probe for probe in discover() if probe.method == "energy"]
     blocks = sum(len(probe.points("full", h100())) * probe.rounds for probe in energy)
     watches = PROBES["power_sensor"].rounds * length_s(stretches(1))
-    assert blocks * 1.23 + watches <= 90
+    assert blocks * 1.23 + watches <= 150

@@ -52,6 +52,17 @@ def test_period_window_and_lag_of_a_made_sensor_are_found(made: Made, slack_s: f
     assert sensor.offset == pytest.approx(made.offset, abs=5.0)
 
 
+def test_noise_widens_the_range_of_windows_and_lags_that_fit() -> None:
+    signal, end_s = load()
+    quiet, noisy = (
+        characterise(ticks(Made(0.1, 0.05, 0.03).polls(signal, end_s, noise_w=noise)), signal) for noise in (1.0, 10.0)
+    )
+    for name in ("window", "lag"):
+        narrow, wide = getattr(quiet, name), getattr(noisy, name)
+        assert narrow.low <= narrow.value <= narrow.high and wide.low <= wide.value <= wide.high
+        assert wide.high - wide.low > 2 * (narrow.high - narrow.low) > 0
+
+
 @settings(max_examples=6, deadline=None)
 @given(window=st.floats(0.015, 0.1), lag=st.floats(0.0, 0.08), seed=st.integers(0, 50))
 def test_any_window_within_the_period_is_found(window: float, lag: float, seed: int) -> None:

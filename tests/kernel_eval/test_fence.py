@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from gpuprobe.kernel_eval.child import Child
+from gpuprobe.kernel_eval.contrasts import CONTRASTS, USUAL, Comparisons, How
 from gpuprobe.kernel_eval.correctness import Correctness
 from gpuprobe.kernel_eval.evaluate import Options, evaluate
 from gpuprobe.kernel_eval.fence import standing
 from gpuprobe.kernel_eval.findings import Verdict
 from gpuprobe.kernel_eval.session import Limits
-from gpuprobe.kernel_eval.timing import CONTRASTS, USUAL, Bench, How
 
 HERE = Path(__file__).parent / "numpy_candidates"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc")
@@ -114,10 +114,10 @@ def test_what_is_raised_in_a_timed_batch_is_an_error_at_once_and_no_hang(tmp_pat
 def test_what_watching_costs_is_what_it_costs_the_reference_in_the_same_round() -> None:
     """A busy machine slows the watching of outputs alike on both sides; skipped work is the candidate's alone."""
 
-    def bench(work_s: float, skipped_s: float, watch_s: float, dearer: float = 1.0) -> Bench:
+    def bench(work_s: float, skipped_s: float, watch_s: float, dearer: float = 1.0) -> Comparisons:
         rng = random.Random(1)
 
-        def window(side: str, order: list[int], gate: str, how: How = USUAL, control: bool = False) -> float:
+        def window(side: str, order: list[int], gate: str, *, how: How = USUAL, control: bool = False) -> float:
             busy = 1.0 if side == "empty" else slow.setdefault(len(taken) // 4, rng.uniform(1, 8))
             taken.extend([side] * (side != "empty"))
             work = 0.0 if side == "empty" else work_s - (skipped_s if side == "candidate" and not how.whole else 0.0)
@@ -126,15 +126,13 @@ def test_what_watching_costs_is_what_it_costs_the_reference_in_the_same_round() 
 
         taken: list[str] = []
         slow: dict[int, float] = {}
-        made = Bench.__new__(Bench)
-        made._empties, made._random, made.task = {}, random.Random(2), SimpleNamespace(cold_slots=4)
-        made.found = Correctness()
-        made.window = window  # type: ignore[method-assign]
+        made = Comparisons(window, SimpleNamespace(cold_slots=4), Correctness())  # type: ignore[arg-type]
+        made._random = random.Random(2)
         return made
 
     watched = next(one for one in CONTRASTS if one.finding == "skips-unwatched")
-    assert bench(2e-3, 0.0, 6e-3).contrast(watched, "host", 16) is None
-    assert bench(2e-3, 0.0, 6e-3, dearer=1.4).contrast(watched, "host", 16) is None
+    assert bench(2e-3, 0.0, 6e-3).ask(watched, "host", 16) is None
+    assert bench(2e-3, 0.0, 6e-3, dearer=1.4).ask(watched, "host", 16) is None
     for gate, watch_s in (("host", 1e-3), ("stream", 6e-3)):
-        gain = bench(2e-3, 1.9e-3, watch_s).contrast(watched, gate, 16)
+        gain = bench(2e-3, 1.9e-3, watch_s).ask(watched, gate, 16)
         assert gain is not None and gain > 2

@@ -17,13 +17,13 @@ from gpuprobe.kernel_eval import child as child_module
 from gpuprobe.kernel_eval import evaluate as evaluate_module
 from gpuprobe.kernel_eval.board import Board
 from gpuprobe.kernel_eval.child import Child, Fault, Patience
+from gpuprobe.kernel_eval.contrasts import CONTRASTS, USUAL, Comparisons, How
 from gpuprobe.kernel_eval.correctness import Correctness
 from gpuprobe.kernel_eval.evaluate import Evaluation, Options, evaluate, evaluate_all, spawn
 from gpuprobe.kernel_eval.findings import Verdict
 from gpuprobe.kernel_eval.latch import Latch
 from gpuprobe.kernel_eval.session import Limits
 from gpuprobe.kernel_eval.stopwatch import HostSynchronisesError, Timed
-from gpuprobe.kernel_eval.timing import CONTRASTS, USUAL, Bench, How
 from gpuprobe.kernel_eval.worker import _serve
 from tests.kernel_eval.late_device import LAG_S
 
@@ -167,21 +167,38 @@ def test_who_cannot_queue_is_let_go_also_where_inputs_are_staged(tmp_path: Path)
 def test_too_much_taken_off_for_the_harness_accuses_nobody() -> None:
     """The windows without a model were taken in a busy moment; one per cent is one per cent all the same."""
 
-    def window(
-        side: str, order: list[int], gate: str, flush: bool = False, how: How = USUAL, control: bool = False
-    ) -> float:
+    def window(side: str, order: list[int], gate: str, *, how: How = USUAL, control: bool = False) -> float:
         if side == "empty":
             empties.append(1)
             return 0.99 if len(empties) <= 3 else 0.2
         return 1.00 if not how.change else 1.01
 
     empties: list[int] = []
-    bench = Bench.__new__(Bench)
-    bench._empties, bench._random, bench.task = {}, random.Random(2), SimpleNamespace(cold_slots=4)  # type: ignore[assignment]
-    bench.found = Correctness()
-    bench.window = window  # type: ignore[method-assign]
+    made = Comparisons(window, SimpleNamespace(cold_slots=4), Correctness())  # type: ignore[arg-type]
     asked = next(one for one in CONTRASTS if one.finding == "skips-repeated-work")
-    assert bench.contrast(asked, "host", 16) is None
+    assert made.ask(asked, "host", 16) is None
+
+
+def comparisons(candidate: dict[int, float], reference: dict[int, float]) -> Comparisons:
+    """Windows by the number of slots they take, in s, now and then three times as long."""
+    rng = random.Random(5)
+
+    def window(side: str, order: list[int], gate: str, *, how: How = USUAL, control: bool = False) -> float:
+        work = {"empty": {1: 0.0, 2: 0.0}, "candidate": candidate, "reference": reference}[side][len(set(order))]
+        return (1.0 + work) * rng.choice((1.0, 1.0, 1.01, 3.0))
+
+    task = SimpleNamespace(cold_slots=4, layout=SimpleNamespace(input_bytes=1), facts={"l2_bytes": 64})
+    return Comparisons(window, task, Correctness())  # type: ignore[arg-type]
+
+
+def test_what_takes_the_reference_longer_as_well_accuses_nobody() -> None:
+    """Two sets of inputs do not fit in a cache that one does: the candidate is as much slower as the reference."""
+    asked = next(one for one in CONTRASTS if one.pair)
+    machine = comparisons({1: 10.0, 2: 40.0}, {1: 5.0, 2: 20.0})
+    assert machine.ask(asked, "host", 16) is None
+    assert [bool(row["reference_easy_s"]) for row in machine.rows] == [False, True, True]  # suspected, then cleared
+    gain = comparisons({1: 10.0, 2: 40.0}, {1: 5.0, 2: 5.2}).ask(asked, "host", 16)
+    assert gain is not None and gain > 3
 
 
 def test_what_a_model_is_built_from_travels_by_pipe_whatever_its_size(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.kernel_eval.contrasts import CONTRASTS
 from gpuprobe.kernel_eval.evaluate import Evaluation, Options, evaluate
 from gpuprobe.kernel_eval.findings import Verdict
 from gpuprobe.kernel_eval.session import Limits
@@ -37,6 +38,8 @@ def test_honest_candidates_are_correct(name: str) -> None:
     assert [regime.name for regime in result.regimes] == ["hot", "cold"]
     assert set(result.server) == {"empty", "reference", "candidate"}
     assert all(len(values) == OPTIONS.requests for values in result.server.values())
+    assert [row["kind"] for row in result.contrasts[:1]] == ["skips-repeated-work"]
+    assert {row["kind"] for row in result.contrasts} == {contrast.finding for contrast in CONTRASTS}
 
 
 @pytest.mark.parametrize(

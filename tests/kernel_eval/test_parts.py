@@ -14,8 +14,9 @@ from gpuprobe.kernel_eval.findings import GRAVITY, Finding, Verdict, verdict_of
 from gpuprobe.kernel_eval.floor import distance, floor_of
 from gpuprobe.kernel_eval.layout import TensorSpec, lay_out, layout_of
 from gpuprobe.kernel_eval.metrics import SUMMARY, parse, refusal
+from gpuprobe.kernel_eval.pool import ALIKE, alike
 from gpuprobe.kernel_eval.session import cold_plan
-from gpuprobe.kernel_eval.speed import fast_p, headline, latencies, repeat_gain, speed
+from gpuprobe.kernel_eval.speed import fast_p, headline, latencies, ratio_of, repeat_gain, speed
 from gpuprobe.kernel_eval.tolerance import allowed, decode, examine, witness_misses
 
 ROW = {
@@ -151,6 +152,68 @@ def test_more_windows_tell_as_much_where_noise_hides_some_pairs() -> None:
     same, changed, busy, calm = (list(scale * row) for scale, row in zip((1.0, 2.4, 1.0, 1.0), noise, strict=True))
     assert repeat_gain(same, changed, 0.0) is not None
     assert repeat_gain(busy, calm, 0.0) is None and repeat_gain(calm, busy, 0.0) is None
+
+
+def test_a_small_gain_is_accused_where_the_order_of_windows_is_sure() -> None:
+    rng = np.random.default_rng(4)
+    changed, same = (list(scale * (1 + 0.05 * rng.random(9))) for scale in (1.0, 0.6))
+    assert repeat_gain(same, changed, 0.0) is None
+    assert repeat_gain(same, changed, 0.0, 0.8, 3.5) == pytest.approx(1 / 0.6, rel=0.1)
+    assert repeat_gain([*same[:7], 2.0, 2.0], changed, 0.0, 0.8, 3.5) is None  # seven of nine: not sure yet
+    assert (
+        repeat_gain([*same[:7], 2.0, 2.0] * 3, changed * 3, 0.0, 0.8, 3.5) is not None
+    )  # of three times as many it is
+
+
+def test_noise_alone_accuses_nobody_of_a_small_gain() -> None:
+    rng = np.random.default_rng(5)
+    trials = [rng.lognormal(0.0, 0.8, size=(2, 27)) for _ in range(2000)]
+    assert sum(repeat_gain(list(one), list(two), 0.0, 0.8, 3.5) is not None for one, two in trials) <= 4
+
+
+def test_what_costs_the_reference_more_as_well_excuses_the_candidate() -> None:
+    assert ratio_of([2.0] * 9, [6.0] * 9, 1.0, [1.5] * 9) == pytest.approx(5.0)
+    assert ratio_of([2.0] * 9, [6.0] * 9, 1.0, [41.0] * 9) == pytest.approx(1.1)  # nothing beside so long a candidate
+    assert ratio_of([6.0] * 9, [2.0] * 9, 1.0, [1.5] * 9) == 1.0
+
+
+def test_what_launches_cost_in_a_process_is_taken_off_its_own_windows() -> None:
+    dear = [(1.0, 3.0, 3.5)] * 4
+    result = speed("cold", "stream", 2, [*dear, *[(1.5, 3.5, 3.0)] * 4], [4, 4], [0.5, -0.5])
+    assert result is not None
+    assert (result.reference.value, result.candidate.value) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert result.speedup.low == pytest.approx(1.0) == result.speedup.high
+    assert speed("cold", "stream", 2, dear, [4], [2.6]) is None
+
+
+def test_processes_that_differ_make_the_interval_wide() -> None:
+    """Windows that hardly scatter: what one pair alone says is no statement about the next."""
+    rng = np.random.default_rng(2)
+    inside = 0
+    for _ in range(200):
+        level = 1 + 0.02 * rng.standard_normal(4)
+        rounds = [(1.0, 3.0, 1.0 + 2.0 * one * (1 + 1e-4 * n)) for one in level for n in range(5)]
+        result = speed("cold", "stream", 1, rounds, [5] * 4)
+        assert result is not None and result.speedup.ratio == pytest.approx(1 / float(level.mean()), rel=1e-3)
+        inside += result.speedup.low <= 1.0 <= result.speedup.high
+    assert inside >= 185  # 95 % of 200 less what chance allows
+
+
+@given(st.lists(st.floats(1.0, 2.0), min_size=1, max_size=9), st.lists(st.floats(1.0, 2.0), min_size=1, max_size=9))
+def test_processes_are_taken_in_which_launches_cost_the_same(paces: list[float], candidates: list[float]) -> None:
+    pairs = alike(paces, candidates, 3)
+    assert 1 <= len(pairs) <= 3
+    for side, number in ((paces, 0), (candidates, 1)):
+        chosen = [side[pair[number]] for pair in pairs]
+        assert len({pair[number] for pair in pairs}) == len(pairs)
+        assert chosen[0] == min(side) and chosen == sorted(chosen)
+        assert all(cost <= (1 + ALIKE) * min(*paces, *candidates) for cost in chosen[1:])
+
+
+def test_a_pair_of_two_kinds_of_processes_is_the_last_resort() -> None:
+    assert alike([1.30, 1.21, 1.20], [1.31, 1.22, 1.29], 4) == [(2, 1)]
+    assert alike([1.30, 1.21, 1.20], [1.21, 1.22, 1.29], 4) == [(2, 0), (1, 1)]
+    assert alike([1.30], [1.20], 4) == [(0, 0)]
 
 
 def test_latency_quantiles_are_ordered() -> None:

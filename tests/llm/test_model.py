@@ -124,6 +124,9 @@ def test_a_config_file_gives_the_model_of_the_catalogue(tmp_path, name, config):
         json.dumps({**CONFIGS["llama-3-8b"], "hidden_size": -4096}),
         json.dumps({**CONFIGS["llama-3-8b"], "hidden_size": "4096"}),
         json.dumps({**CONFIGS["llama-3-8b"], "num_hidden_layers": 1.5}),
+        json.dumps({**CONFIGS["llama-3-8b"], "vocab_size": 10**400}),
+        json.dumps({**CONFIGS["llama-3-8b"], "hidden_size": 16}),  # less than one column a head
+        "[" * 100_000,
     ],
 )  # fmt: skip
 def test_a_bad_config_file_is_an_error(tmp_path, text):

@@ -115,6 +115,22 @@ def test_the_largest_batch_fits_and_one_more_does_not(prompt, output):
     assert not memory(dataclasses.replace(plan, batch=largest + 1), h100()).fits
 
 
+def test_a_prompt_that_is_shared_is_kept_once():
+    plan = Plan(LLAMA, batch=16, prompt=3000, output=1000)
+    shared = dataclasses.replace(plan, shared=2000)
+    apart, together = memory(plan, h100()).kv_bytes, memory(shared, h100()).kv_bytes
+    assert apart == 16 * plan.kv_bytes(4000)
+    assert together == 16 * (plan.kv_bytes(4000) - plan.kv_bytes(2000)) + plan.kv_bytes(2000)
+
+
+def test_heads_of_keys_that_are_copied_take_memory_on_every_gpu():
+    """Llama 3 8B has 8 heads of keys and values: on 16 GPUs each holds one whole, so 16 in all."""
+    halves = 16 * weights_bytes(Plan(LLAMA, tp=16)) - 8 * weights_bytes(Plan(LLAMA, tp=8))
+    copied = 8 * 2 * 128 * 4096 * 32 * 2  # heads, K and V, width, hidden, layers, bytes
+    norms = 8 * LLAMA.norm_parameters * 2
+    assert halves == pytest.approx(copied + norms, rel=1e-6)
+
+
 def test_what_is_known_not_to_fit_does_not():
     seventy = load_model("llama-3-70b")
     assert not memory(Plan(seventy), h100()).fits  # 141 GB

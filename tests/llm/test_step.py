@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.llm import Plan, layers, layers_separate, load_model
-from gpuprobe.llm.operation import CacheRead, Exchange, Product, Scores
+from gpuprobe.llm.operation import CacheRead, Exchange, Product, Scores, Traffic
 from gpuprobe.llm.step import Step, activation_bytes, decode_step, prefill_step, windowed_pairs
 
 LLAMA = load_model("llama-3-8b")
@@ -60,6 +60,13 @@ def test_attention_of_a_prompt_counts_the_causal_half_and_of_a_token_the_cache()
     assert scores.flop == 4 * 3 * 32 * (1000 * 1001 // 2) * 128
     read = by_name(plan, decode_step(plan))["attention"].work
     assert read == CacheRead(2 * 3 * 1100 * 8 * 128 * 2)  # grouped queries: 8 heads, not 32
+
+
+def test_a_fused_norm_reads_two_rows_and_writes_two():
+    """The layer's result and the residual go in, their sum and its norm come out; two norms a layer."""
+    plan = Plan(LLAMA, batch=3, prompt=1000, output=200)
+    norm = by_name(plan, decode_step(plan))["norm"]
+    assert (norm.work, norm.calls) == (Traffic(4 * 3 * 4096 * 2), 2 * 32)
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(1, 140))

@@ -49,6 +49,17 @@ def test_a_regime_with_few_rows_takes_the_band_of_all():
     assert band[0] == band[4]
 
 
+def test_of_few_rows_a_band_of_its_own_takes_more():
+    ratios, regimes = (
+        np.concatenate([np.linspace(-1, 1, 1000), np.linspace(-3, 3, 150)]),
+        np.repeat([0, 1], [1000, 150]),
+    )
+    of_few = intervals.bands(ratios, np.ones(1150), regimes)
+    assert of_few[1] == of_few[4] != of_few[0]
+    of_many = intervals.bands(np.tile(ratios, 10), np.ones(11_500), np.tile(regimes, 10))
+    assert of_many[1] != of_many[4]
+
+
 @pytest.mark.parametrize("bad", [[[[0.1, 0.2]] * 5], [[[-0.1, float("nan")]] * 5], [[[-1, 1]] * 4]])
 def test_bands_that_are_none_are_refused(bad):
     with pytest.raises(ValueError):

@@ -77,13 +77,15 @@ def test_joined_forests_give_the_outputs_of_both():
     assert np.allclose(both.many(columns), np.column_stack([first.many(columns), second.many(columns)]), atol=1e-5)
 
 
-@pytest.mark.parametrize("spoil", ["feature", "leaves", "threshold", "shape", "questions"])
+@pytest.mark.parametrize("spoil", ["feature", "leaves", "one leaf", "threshold", "shape", "questions"])
 def test_arrays_that_are_no_forest_are_refused(spoil):
     arrays = _grown().arrays("f")
     if spoil == "feature":
         arrays["f.feature"] = arrays["f.feature"] + np.uint8(3)
     elif spoil == "leaves":
         arrays["f.leaves"] = np.full_like(arrays["f.leaves"], np.nan)
+    elif spoil == "one leaf":
+        arrays["f.leaves"][3, 2, 1] = -np.inf
     elif spoil == "threshold":
         arrays["f.threshold"] = np.full_like(arrays["f.threshold"], np.nan)
     elif spoil == "questions":

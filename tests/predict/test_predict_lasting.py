@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.gemm import DTYPES
-from gpuprobe.predict import artefact, evaluate, fitting, zero_shot
+from gpuprobe.predict import artefact, evaluate, fitting, fitting_lasting, zero_shot
 from gpuprobe.predict.arithmetic import ARRAY, SCALAR
 from gpuprobe.predict.boosting import Recipe
 from gpuprobe.predict.core import Problem, bound, core, rates
@@ -43,9 +43,11 @@ def sustained_rows(rows=240, seed=3):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_spreads():
+def small_forests():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "SPREAD_RECIPE", Recipe(trees=10, depth=4, step=0.3, bins=16))
+        patch.setattr(fitting_lasting, "_RECIPE", Recipe(trees=12, depth=4, step=0.25, damping=6.0, bins=16))
+        patch.setattr(fitting_lasting, "_SPREADS", Recipe(trees=10, depth=4, step=0.3, damping=20.0, bins=16))
         yield
 
 
@@ -192,3 +194,35 @@ def test_the_quick_formulas_are_those_for_arrays(m, n, k, nn, warm, name):
     assert np.allclose(fast[:5], parts[:5], rtol=1e-12)
     assert bound_of(fast) == bound(parts, SCALAR)
     assert np.allclose(row, features(problem, parts, SCALAR), rtol=1e-9, atol=1e-9)
+
+
+def test_sustained_rows_of_another_gpu_train_but_not_of_pairs_judged_and_judge_nothing(both):
+    few, theirs = both[1].colds, sustained_rows(240, seed=5)
+    own = fitting_lasting.Colds(few.data.where(np.arange(240) < 60), MACHINE, few.fold[:60])
+    own.cold_s, own.blocks = few.cold_s[:60], few.blocks[:60]
+    # the other GPU draws 30 % more power and is 20 % slower: its own balance holds most of that, the trees are told
+    factors = {"sustained": 1.2, "power": 1.3, "clock": 1.0}
+    theirs = replace(theirs, targets={name: factors[name] * values for name, values in theirs.targets.items()})
+
+    def kin(data):
+        return fitting_lasting.Colds(data, MACHINE, data.folds(3))
+
+    alone, helped = fitting_lasting.fit([own])[0], fitting_lasting.fit([own], [kin(theirs)])[0]
+    assert len(helped.judged.errors) == 60 and helped.machine == alone.machine
+    assert abs(np.median(helped.judged.errors[:, 1])) < 0.05
+    wild = {name: np.where(theirs.folds(3) == 0, 3 * values, values) for name, values in theirs.targets.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting_lasting, "_tuned", lambda parts: [part.machine for part in parts])
+        first, second = (
+            fitting_lasting.fit([own], [kin(replace(theirs, targets=targets))])[0].judged.errors
+            for targets in (theirs.targets, wild)
+        )
+    judged = own.fold == 0
+    assert np.array_equal(first[judged], second[judged]) and not np.array_equal(first, second)
+
+
+def test_few_sustained_rows_of_another_gpu_are_left_out(both):
+    colds = both[1].colds
+    few = fitting_lasting.Colds(sustained_rows(30, seed=5), MACHINE, sustained_rows(30, seed=5).folds(3))
+    alone, beside = fitting_lasting.fit([colds])[0], fitting_lasting.fit([colds], [few])[0]
+    assert np.array_equal(alone.judged.errors, beside.judged.errors)

@@ -17,7 +17,6 @@ from gpuprobe import arch, device, resources
 from gpuprobe.estimate import Point
 from gpuprobe.families.instructions import Link, float8, float8_value, outcome, permute, sum_beside
 from gpuprobe.families.links import LINKS, check_chain, check_chains
-from gpuprobe.gpu.host_copies import nodes, proof_places
 from gpuprobe.kernels import build_kernels
 from gpuprobe.probe import Probe, discover
 from gpuprobe.record import Sample
@@ -314,28 +313,3 @@ def test_a_link_of_two_instructions_gives_the_latency_of_one() -> None:
             round_[point({"OP": name, "CHAIN": chain}, iters=10)] = Sample(10 * (8.0 * chain + 5), 0.0, 0.0, 0.0, 0.0)
     found = {e.params["OP"]: e.value for e in probe("op_latency").estimate(round_)}
     assert found == pytest.approx({"MNMX": 4.0, "FADD": 8.0})
-
-
-def test_copies_both_ways_count_twice_and_tiny_ones_are_a_latency() -> None:
-    round_ = {}
-    for direction, rate in (("h2d", 50e9), ("both", 100e9)):
-        for size in (64, 4 << 20, 32 << 20):
-            seconds = 9e-6 + size * (2 if direction == "both" else 1) / rate
-            at = point({"DIRECTION": direction, "MEMORY": "pinned", "BYTES": size}, data_bytes=size)
-            round_[at] = Sample(0.0, 0.0, seconds, 0.0, 0.0)
-    found = {(e.quantity, e.params["DIRECTION"]): e.value for e in probe("host_copy").estimate(round_)}
-    assert found["bandwidth", "h2d"] == pytest.approx(50e9)
-    assert found["bandwidth", "both"] == pytest.approx(100e9)
-    assert found["latency", "h2d"] == pytest.approx(9e-6, rel=1e-3)
-
-
-@given(size=st.integers(1, 1 << 26))
-@settings(max_examples=40)
-def test_the_first_and_the_last_byte_of_a_copy_are_compared(size: int) -> None:
-    places = proof_places(size)
-    assert places[0] == 0 and places[-1] == size - 1 and len(set(places)) == len(places)
-
-
-def test_the_node_of_this_cpu_is_known_and_that_of_no_gpu_is_not() -> None:
-    found = nodes("FFFF:FF:1F.7")
-    assert found["cpu_node"] >= 0 and found["gpu_node"] == -1.0

@@ -183,6 +183,23 @@ def test_points_that_recordings_hold_are_still_there() -> None:
                 assert wanted in points
 
 
+@pytest.mark.parametrize("kind", ["F16", "BF16", "TF32", "E4M3", "E5M2", "S8"])
+def test_every_type_is_measured_over_n_dense_and_sparse_from_shared_memory_and_registers(kind: str) -> None:
+    h100 = device.load("h100-sxm")
+    for names in (("wgmma_latency_by_n", "wgmma_latency"), ("wgmma_rate_by_n", "wgmma_rate", "wgmma_rate_rs"),
+                  ("wgmma_sparse_rate_by_n", "wgmma_sparse_rate")):  # fmt: skip
+        params = [dict(point.params) for name in names for point in PROBES[name].points("full", h100)]
+        found = {
+            (p.get("FORM", "RS" if "GROUPS" not in p else "SS"), p.get("N", 256)) for p in params if p["TYPE"] == kind
+        }
+        assert found == set(itertools.product(("SS", "RS"), (8, 16, 32, 64, 128, 256)))
+
+
+def test_published_values_over_n_are_of_f16_alone() -> None:
+    for name in ("wgmma_latency_by_n", "wgmma_rate_by_n"):
+        assert {value.params["TYPE"] for value in PROBES[name].published} == {"F16"}
+
+
 def test_accumulators_of_every_point_fit_the_registers_and_results_fit_the_output() -> None:
     for probe in PROBES.values():
         for point in probe.points("full", device.load("h100-sxm")):

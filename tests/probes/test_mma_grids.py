@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuprobe import device
-from gpuprobe.estimate import Point
+from gpuprobe import arch, bounds, device
+from gpuprobe.estimate import Estimate, Point
 from gpuprobe.families.grid import knee, where
 from gpuprobe.families.mma_grid import Grid, is_full
 from gpuprobe.mma import parse
@@ -104,3 +104,26 @@ def test_published_latencies_are_in_cycles_though_the_probe_counts_multiply_adds
     latencies = [p for name in ("mma_float", "mma_integer", "mma_sparse") for p in probe(name).published]
     units = {published.unit for published in latencies if published.quantity == "latency"}
     assert units == {"cycle"}
+
+
+@pytest.mark.parametrize(
+    ("product", "name", "fma"),
+    [
+        ("h100-sxm", "F16", 2048),
+        ("h100-sxm", "SP_F16_F32_M16N8K32", 4096),
+        ("h100-sxm", "S8_M16N8K32", 4096),
+        ("rtx-4090", "F16", 256),
+        ("rtx-4090", "F16_F16_M16N8K16", 512),  # FP16 accumulators are spared GeForce's cut
+        ("rtx-4090", "SP_F16_F16_M16N8K32", 1024),
+    ],
+)
+def test_limits_are_the_products_and_twice_that_for_sparse_operands(product: str, name: str, fma: int) -> None:
+    spec = device.load(product)
+    architecture, sample = arch.parse(spec.architecture), Sample(1.0, 1.0, 1.0, 1.0, 1.0)
+
+    def limit(unit: str, clock_hz: float | None = 1e9) -> float | None:
+        return bounds.matrix("MMA")(Estimate("rate", {"MMA": name}, unit, 1.0, sample), spec, architecture, clock_hz)
+
+    assert limit("FMA/cycle/SM") == fma
+    assert limit("FLOP/s") == limit("op/s") == 2.0 * fma * spec["sm_count"] * 1e9
+    assert limit("cycle") is None and limit("FLOP/s", None) is None

@@ -63,7 +63,8 @@ document.querySelectorAll("details").forEach((one) => one.open = true);
 const found = [];
 for (const svg of document.querySelectorAll("svg")) {
   const name = svg.querySelector("title").textContent, frame = svg.getBoundingClientRect();
-  const texts = [...svg.querySelectorAll("text")].filter((text) => !text.hasAttribute("transform"))
+  const texts = [...svg.querySelectorAll("text")]
+    .filter((text) => (text.getAttribute("transform") || "rotate(-90").startsWith("rotate(-90"))
     .map((text) => [text.textContent, text.getBoundingClientRect()]);
   for (const [words, box] of texts)
     if (box.left < frame.left - 6 || box.right > frame.right + 10 || box.bottom > frame.bottom + 4)

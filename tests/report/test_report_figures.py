@@ -159,7 +159,7 @@ def test_the_l2_map_has_two_points_for_each_sm(view):
     drawn = str(l2_map.l2_map(view).svg)
     assert len(near) == 132
     assert drawn.count("<circle") == 264 and drawn.count("<rect") == 132
-    assert "s4" in drawn and "SM 131, near" in drawn
+    assert "s6" in drawn and "SM 131, near" in drawn
 
 
 def test_the_campaign_spans_the_run_and_leaves_gaps_blank(view):
@@ -237,11 +237,34 @@ def test_a_comparison_draws_the_largest_changes():
         for row in recorded().measurements
     )
     found = ComparisonView(recorded(), replace(recorded(), measurements=moved, run_id="b"), 1)
-    svg = str(forest.of_comparison(found.comparison).svg)
+    svg = str(forest.of_comparison(found.comparison, *found.names).svg)
     assert svg.index("dfma_latency") < svg.index("2.0000 SLOWER") and ("SLOWER", 1) in found.verdicts()
     assert 0 < len(found.table().rows) <= len(recorded().measurements)
     first = found.table().rows[0].cells  # what differs most
     assert first[0].text == "dfma_latency" and any(cell.text == "SLOWER" for cell in first)
+
+
+def test_an_interval_that_reaches_far_does_not_press_the_ratios_together():
+    row = {"label": "x", "verdict": "UNCLEAR"}
+    rows = [forest.Line(**row, ratio=1.5, low=1.4, high=1.6), forest.Line(**row, ratio=0.9, low=0.01, high=90.0)]
+    root = ElementTree.fromstring(str(forest.forest("t", "d", rows, "ratio").svg))
+    places = sorted(float(mark.get("cx")) for mark in root.iter("circle"))
+    assert places[1] - places[0] > 0.25 * (forest.WIDTH - forest.LEFT)
+
+
+def test_what_integers_do_is_no_floating_point_operation(view):
+    svg = str(rates.rates(view)[0].svg)
+    assert re.search(r">wgmma_rate S8</text><text[^>]*>[\d.]+ Top/s", svg)
+    assert re.search(r">wgmma_rate F16</text><text[^>]*>[\d.]+ TFLOP/s", svg)
+    assert hierarchy.unit_of(["int32"]) == "op/s" and hierarchy.unit_of(["int32", "fp64"]) == "FLOP/s"
+
+
+def test_of_a_narrow_screen_the_numbers_are_seen_beside_the_labels(view):
+    visible = 447  # picture units that a screen of 390 pixels shows before anything is scrolled
+    for picture in (ladder.levels(view), rates.rates(view)[0], forest.of_published(view)):
+        ends = [float(mark.get("x")) for mark in ElementTree.fromstring(str(picture.svg)).iter("text")
+                if mark.get("class") in ("muted", "small muted")]  # fmt: skip
+        assert ends and max(ends) <= visible
 
 
 def many_streams(events, streams):

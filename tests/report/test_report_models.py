@@ -50,7 +50,7 @@ def test_a_card_becomes_a_page_with_its_errors():
     card = json.loads(model_card("h100-sxm").read_text(encoding="utf-8"))
     assert card["models"]["gpuprobe"]["model_id"] in page
     median = card["models"]["gpuprobe"]["classes"][0]["errors"]["hot"]["ape_percent"][0]
-    assert f"{median:.1f} %" in page and "tiled kernels" in page
+    assert f"{median:.1f}%" in page and "tiled kernels" in page
     assert len(page.encode()) < LIMIT_BYTES
 
 

@@ -182,6 +182,32 @@ def test_a_second_run_is_compared_with_the_first():
     assert Page(page).unbalanced == []
 
 
+def test_a_comparison_of_products_names_them_and_says_whose_pictures_follow():
+    other = replace(
+        small(),
+        run_id="b",
+        device=replace(small().device, name="other", product="Other GPU"),
+        environment=replace(small().environment, memory_clock_hz=3.2e9),
+    )
+    part = render([source(small()), source(other)], "c").split('<section id="comparison-1"')[1].split("</section>")[0]
+    assert "Other GPU over NVIDIA H100 SXM5 80 GB" in part and "show a alone: NVIDIA H100" in part
+    assert "3.2 GHz" in part and "memory clock" in part and "3200000000" not in part
+
+
+def test_flags_are_explained():
+    page = small_page()
+    flags = {flag for row in small().measurements for flag in row.flags}
+    assert flags and all(f"<dt>{flag}</dt>" in page for flag in flags) and "NVML&#39;s clock is 2 % or more" in page
+
+
+def test_a_card_and_its_evaluation_are_one_subject(tmp_path):
+    evaluation = tmp_path / "evaluation.json"
+    evaluation.write_text('{"errors": [{"device": "h100-sxm", "source": "s", "group": "g", "target": "hot", "rows": 1, '
+                          '"errors": [1, 2, 3], "coverage": null, "width": null}]}')  # fmt: skip
+    page = render([read(ROOT / "models" / "h100-sxm" / "card.json"), read(evaluation)], "c")
+    assert "<h1>Models of h100-sxm</h1>" in page
+
+
 def test_traces_have_sections_of_their_own_and_ids_stay_unique(tmp_path):
     trace = read(hostile_trace(tmp_path))
     page = Page(render([trace, trace, source(small())], "c"))

@@ -58,23 +58,22 @@ def profiler(cuda, launches):
         time.sleep(0.01)
 
 
-def settle(cuda, launches):
-    """Launches before any window, in one, after it, and twice between empty ones: by then the recorder knows."""
-    cuda.fake_run(launches)
-    cuda.fake_profiler(1)
-    cuda.fake_run(launches)
-    cuda.fake_profiler(0)
-    for _ in range(3):
+def between(cuda, launches):
+    """Launches before any window, in one, after it, and twice between empty ones."""
+    for inside in (launches, 0, 0):
         cuda.fake_run(launches)
         cuda.cuptiActivityFlushAll(0)
+        time.sleep(0.005)  # the last of these calls is over
         cuda.fake_profiler(1)
+        cuda.fake_run(inside)
         cuda.fake_profiler(0)
 
 
 def borders(cuda, launches):
-    """Two windows; before the second the recorder knows the function that launches, and switches it for the window."""
+    """Two windows."""
     for _ in range(2):
         cuda.fake_run(launches)
+        time.sleep(0.005)  # the last of these calls is over
         cuda.fake_profiler(1)
         cuda.fake_run(launches)
         cuda.cuptiActivityFlushAll(0)
@@ -93,7 +92,7 @@ def sample(cuda, launches):
 
 ONCE = {
     "profiler": profiler,
-    "settle": settle,
+    "between": between,
     "borders": borders,
     "sample": sample,
     "graph": lambda cuda, launches: cuda.fake_graph(),

@@ -85,9 +85,11 @@ def test_waiting_for_another_stream_is_a_dependency(tmp_path: Path) -> None:
         {**host("Stream Wait Event", 2, 0, "cuda_sync"), "args": wait},
         call("cudaLaunchKernel", 4, 1, 12),
         kernel("waited", 20, 3, 12, stream=9),
+        call("cudaLaunchKernel", 6, 1, 13),
+        kernel("told nothing more", 30, 3, 13, stream=9),
     ]
     causes = analysed(tmp_path, events)["idle"]["0"]["causes_ns"]
-    assert causes["dependency"] == 5_000 and sum(causes.values()) == 5_000
+    assert (causes["dependency"], causes["scheduling"], sum(causes.values())) == (5_000, 7_000, 12_000)
 
 
 def test_graph_launch_is_charged_once(tmp_path: Path) -> None:
@@ -98,6 +100,12 @@ def test_graph_launch_is_charged_once(tmp_path: Path) -> None:
     assert document["idle"]["0"]["causes_ns"]["graph"] == 6_000
     assert document["fusion"]["kernels_considered"] == 0
     assert document["launches"]["by_api"][0]["events_per_call"] == 3.0
+
+
+def test_the_first_kernel_of_a_graph_waits_for_its_launch_and_not_for_the_graph(tmp_path: Path) -> None:
+    events = [*launch_pairs(("a", 0, 1, 5, 5)), call("cudaGraphLaunch", 12, 3, 7), kernel("b", 30, 2, 7)]
+    causes = analysed(tmp_path, events)["idle"]["0"]["causes_ns"]
+    assert (causes["host"], causes["launch"], causes["scheduling"], causes["graph"]) == (2_000, 5_000, 13_000, 0)
 
 
 def repeated(names: str, times: int) -> list[Event]:
@@ -111,6 +119,7 @@ def test_fusion_finds_the_longest_chain_that_always_occurs(tmp_path: Path) -> No
     (chain,) = fusion["chains"]
     assert (chain["kernels"], chain["occurrences"], chain["launches_saved"]) == (["a", "b", "c"], 3, 6)
     assert fusion["ideal_speedup_of_launching"] == 3.0
+    assert chain["saved_ns"] == fusion["saved_ns"] == 6 * fusion["launch_cost_ns"] > 0
     sometimes = [event for at, names in enumerate(("abx", "aby", "acz")) for event in apart(names, at)]
     assert analysed(tmp_path, sometimes)["fusion"]["candidates"] == 0
 
@@ -224,6 +233,7 @@ def test_collectives_and_their_bandwidth(tmp_path: Path) -> None:
 def test_turning_point_of_a_sweep() -> None:
     sweep = turning_point([1, 2, 4, 8, 16, 32], [11, 10, 10.5, 12, 40, 90])
     assert (sweep["turns_at"], sweep["flat_until"], sweep["flat_ns"]) == (16, 8, 10)
+    assert turning_point([1, 2, 4], [10, 14, 20])["turns_at"] == 4  # more than one and a half times the flat level
     assert turning_point([1, 2], [10, 11])["turns_at"] is None
     assert turning_point([4, 1], [50, 10])["turns_at"] == 4
 

@@ -22,24 +22,23 @@ def measured(tmp_path, program, *ways, **variables):
 
 
 def test_each_way_is_timed_in_pairs_and_records_what_it_is_to(fake_cupti, tmp_path):
-    rows = measured(tmp_path, "fake", "bare", "recorded", "kernels alone", "all of these")
+    rows = measured(tmp_path, "fake", "bare", "recorded", "kernels alone")
     assert {row["problem"] for row in rows.values()} == {""}
     for row in rows.values():
         assert [turn["round"] for turn in row["turns"]] == list(range(ROUNDS))
         assert row["pairs"] == ROUNDS * PAIRS == sum(len(turn["pairs_s"]) for turn in row["turns"])
         low, high = row["over_pause"][1:]
         assert low <= row["over_pause"][0] <= high
-    runs = (ROUNDS * PAIRS + 2) * (LAUNCHES + 10)  # two pairs before the first turn
-    assert rows["recorded"]["kernels"] == rows["kernels alone"]["kernels"] == rows["all of these"]["kernels"] == runs
+    runs = (ROUNDS * PAIRS + 1) * (LAUNCHES + 10)  # a pair before the first turn
+    assert rows["recorded"]["kernels"] == rows["kernels alone"]["kernels"] == runs
     assert rows["kernels alone"]["calls"] == 0
-    for way in ("recorded", "all of these"):  # their function is known by the end of the first window
-        assert rows[way]["calls"] == runs
+    assert rows["recorded"]["calls"] >= runs  # the stand-in's calls end later than they return
     assert "kernels" not in rows["bare"]
 
 
 def test_whole_programs_are_compared_with_the_bare_ones_of_their_round(fake_cupti, tmp_path):
     rows = measured(tmp_path, "fakeloop", "bare", "bare again", "recorded")
-    assert rows["recorded"]["kernels"] == (ROUNDS + 2) * (LAUNCHES + 10)
+    assert rows["recorded"]["kernels"] == (ROUNDS + 1) * (LAUNCHES + 10)
     pieces = {way: [turn["pairs_s"][0][1] for turn in row["turns"]] for way, row in rows.items()}
     bare = [sum(both) / 2 for both in zip(pieces["bare"], pieces["bare again"], strict=True)]
     ratios = sorted(time / other for time, other in zip(pieces["recorded"], bare, strict=True))

@@ -12,13 +12,15 @@ from gpuprobe.trace.record.decode import decode
 from gpuprobe.trace.record.spool import LAYOUTS, Spool
 
 NAMES = {0: "", 1: "kernel", 2: "cudaLaunchKernel_v7000", 3: "cudaStreamSynchronize_v3020", 4: "cudaLaunchHostFunc_v1"}
-LAUNCH, WAIT, HOST_FUNCTION = 2, 3, 4
+NAMES |= {5: "cudaStreamBeginCapture_v10000", 6: "cudaStreamEndCapture_v10000"}
+LAUNCH, WAIT, HOST_FUNCTION, BEGIN_CAPTURE, END_CAPTURE = 2, 3, 4, 5, 6
+CALL = ("start", "end", "correlation", "name", "thread")
 ENDS, BEGINS, ALL_ON = 0, 1, 2
 SPAN = 100  # a window's length; it begins at a multiple of twice that, its switching 10 earlier
 
 
 def spool_of(calls=(), kernels=(), windows=2, info=None, marks=None, driver=(), graph=0):
-    """A process; calls are (start, end, correlation, name), kernels (start, end, correlation)."""
+    """A process; calls are (start, end, correlation, name[, thread]), kernels (start, end, correlation)."""
 
     def table(name, given, columns):
         values = [np.array(column, int) for column in zip(*given, strict=True)] if given else [[]] * len(columns)
@@ -32,8 +34,8 @@ def spool_of(calls=(), kernels=(), windows=2, info=None, marks=None, driver=(), 
     tables = {
         "marks": table("marks", marks, ("time", "border")),
         "kernels": work,
-        "runtime": table("runtime", calls, ("start", "end", "correlation", "name")),
-        "driver": table("driver", driver, ("start", "end", "correlation", "name")),
+        "runtime": table("runtime", calls, CALL[: len(calls[0])] if calls else CALL),
+        "driver": table("driver", driver, CALL[:4]),
     }
     every = {name: tables.get(name, np.zeros(0, layout)) for name, (_, layout) in LAYOUTS.items()}
     return Spool(None, 0, {"pid": "1", "windows": "sample", **(info or {})}, NAMES, every)
@@ -100,6 +102,59 @@ def test_work_without_a_call_stays_between_the_calls_of_one_window():
     trace = decode([spool_of(calls, work + alone)])
     assert trace.meta["recorder"]["without_call"] == 1
     assert any(text.startswith("1 GPU events have no launch call") for text in analyze(trace)["warnings"])
+
+
+def test_two_threads_whose_calls_are_numbered_crosswise_leave_no_launch_half():
+    calls = [(1010, 1016, 42, LAUNCH), (1012, 1014, 40, LAUNCH), (1080, 1082, 60, LAUNCH), (1090, 1091, 58, LAUNCH)]
+    work = [(1017, 1018, 42), (1015, 1016, 40), (1083, 1084, 60), (1092, 1093, 58)]
+    beside, inside = [(1011, 1013, 41), (1085, 1086, 59)], [(1050, 1051, 50)]
+    found = kept_of(spool_of(calls, work + beside + inside))
+    assert sorted(found.kernels["correlation"].tolist()) == [40, 42, 50, 58, 60]
+    assert (found.cut, found.without_call) == (2, 1)
+
+
+def test_work_without_a_number_stays_by_its_own_start():
+    options = {"calls": [(1010, 1012, 20, LAUNCH)], "kernels": [(1020, 1030, 20), (1040, 1050, 0), (1150, 1160, 0)]}
+    found = kept_of(spool_of(**options))
+    assert found.kernels["start"].tolist() == [1020, 1040, 1150]
+    assert (found.cut, found.without_call) == (0, 2)
+
+
+def test_calls_captured_into_a_graph_need_no_work_of_their_own():
+    here = [(1010, 1011, 1, BEGIN_CAPTURE, 7), (1012, 1013, 2, LAUNCH, 7), (1016, 1017, 3, END_CAPTURE, 7)]
+    lost = [(1014, 1015, 4, LAUNCH, 8), (1018, 1019, 5, LAUNCH, 7)]
+    again = [(1020, 1021, 6, BEGIN_CAPTURE, 7), (1022, 1023, 7, LAUNCH, 7), (1024, 1025, 8, LAUNCH, 7)]
+    found = kept_of(spool_of(here + lost + again))
+    assert (found.captured, found.without_work) == (3, 2)
+
+
+def test_calls_with_the_number_of_an_earlier_one_are_counted_and_told():
+    calls = [(1010, 1016, 7, LAUNCH), (1012, 1014, 8, LAUNCH), (1016, 1017, 7, LAUNCH), (1020, 1022, 7, LAUNCH)]
+    nested = [(1011, 1012, 7, LAUNCH), (1013, 1014, 7, LAUNCH)]
+    work = [(1030, 1040, 7), (1040, 1041, 8)]
+    assert kept_of(spool_of(calls[:2], work, driver=nested)).misnumbered == 0
+    spool = spool_of(calls, work, driver=nested)
+    assert kept_of(spool).misnumbered == 2
+    assert any("2 calls the number of an earlier one" in warning for warning in decode([spool]).warnings)
+
+
+def test_a_window_without_gpu_work_says_where_it_lay_and_when_the_program_launched():
+    second = 10**9
+    marks = [(second, BEGINS), (second + 5, ALL_ON), (2 * second, ENDS)]
+    launch, wait = (3 * second + 1, 3 * second + 2, 7, LAUNCH), (2 * second + 5, 2 * second + 9, 6, WAIT)
+
+    def warnings(calls, windows, marks=marks):
+        spool = spool_of(calls, marks=marks, info={"windows": windows})
+        spool.tables["stats"] = rows("stats", cupti_ns=[0, 5 * second], closed=[0, 1])
+        return decode([spool]).warnings
+
+    assert warnings([wait, launch], "delay") == (
+        "process 1 launched no GPU work from 1.0 to 2.0 s after CUDA's start, but at 3.0 s: --delay 3.0",
+    )
+    assert warnings([wait], "") == ("process 1 launched no GPU work from 1.0 to 2.0 s after CUDA's start",)
+    assert warnings([], "delay", marks[:2]) == ("process 1 launched no GPU work from 1.0 s after CUDA's start on",)
+    assert warnings([wait], "profiler-api")[0].endswith("between cudaProfilerStart and cudaProfilerStop")
+    assert warnings([wait], "", marks[:2]) == ()
 
 
 def test_work_of_a_recording_without_calls_stays_by_its_own_start():

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from synthetic_traces import Event, call, event_lists, host, kernel, write_json
 
 from gpuprobe.errors import GpuprobeError
+from gpuprobe.native.part import Part, find_compiler
 from gpuprobe.trace.kineto import read_kineto
 from gpuprobe.trace.scan import library, pieces
 from gpuprobe.trace.store import encode_trace
 
 REFERENCE = sorted((Path(__file__).parents[2].parent / "shared" / "reference" / "traces").glob("*.json.gz"))
-pytestmark = pytest.mark.skipif(library.find_compiler() is None, reason="there is no C++ compiler here")
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C++ compiler here")
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 
 
@@ -154,7 +155,7 @@ def test_no_byte_outside_the_piece_is_touched(tmp_path: Path, scanner: ctypes.CD
     source = Path(__file__).parent / "native" / "scan_pieces.cpp"
     include = f"-I{Path(library.__file__).parent}"
     sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-std=c++17", "-O1", "-g")
-    compiler = library.find_compiler()
+    compiler = find_compiler()
     assert compiler is not None
     built = subprocess.run(
         [compiler, *sanitize, include, str(source), "-o", str(program)], capture_output=True, check=False
@@ -227,7 +228,7 @@ def test_without_a_compiler_python_reads(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("CXX", raising=False)
     assert library.scanner_library(1 << 40) is None
     with pytest.raises(GpuprobeError, match="no C\\+\\+ compiler"):
-        library.build(tmp_path / "scanner.so")
+        library.SCANNER.build(tmp_path / "scanner.so")
 
 
 def test_a_compiler_that_fails_and_a_library_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,8 +236,8 @@ def test_a_compiler_that_fails_and_a_library_that_is_none(tmp_path: Path, monkey
     monkeypatch.setenv("CXX", "/bin/false")
     assert library.scanner_library(1 << 40) is None
     with pytest.raises(GpuprobeError, match="does not compile"):
-        library.build(tmp_path / "scanner.so")
+        library.SCANNER.build(tmp_path / "scanner.so")
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"no library")
-    monkeypatch.setattr(library, "PACKAGED", broken)
+    monkeypatch.setattr(Part, "packaged", broken)
     assert library.scanner_library(1) is None

@@ -10,6 +10,7 @@ import pytest
 from synthetic_traces import call, host, kernel, trace_of
 
 from gpuprobe.cli import main
+from gpuprobe.cli.trace_view import show_sweep
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.gpu.llm import __main__ as program
 from gpuprobe.gpu.llm.plan import MODELS, Point, points
@@ -103,6 +104,24 @@ def test_a_recording_is_cut_into_its_points_and_the_turn_is_found(tmp_path):
     assert "never rises" in flat["evidence"]
     (single,) = sweep_report(rows[:1])
     assert "no turn" in single["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        (["cpu", "cpu"], "stays CPU-bound"),
+        (["gpu"], "is GPU-bound throughout"),
+        (["gpu", "cpu"], "shows no turn (bound: cpu, gpu)"),
+        (["unknown"], "shows no turn (bound: unknown)"),
+    ],
+)
+def test_a_sweep_without_a_turn_says_what_its_points_are_bound_by(bounds, told, tmp_path, capsys):
+    trace, described = recording(tmp_path)
+    row = point_row(analyze(split(trace, described[:1])[0]))
+    show_sweep(
+        {"sweeps": sweep_report([{**row, "batch": batch, "bound": bound} for batch, bound in enumerate(bounds)])}
+    )
+    assert capsys.readouterr().out.splitlines()[0] == f"llama-1b decode, context 512, eager: {told}"
 
 
 def test_a_point_that_is_missing_is_an_error(tmp_path):

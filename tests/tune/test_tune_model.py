@@ -61,7 +61,7 @@ def test_validity_agrees_with_what_was_launched() -> None:
     assert is_valid(ran.work).all()
     failed = [
         data.work_of(r["m"], r["n"], r["k"], r["dtype"], r["form"], [row[:6]])
-        for path in SWEEPS for r in data._records(path) for row in r["rows"] if row[-1]
+        for path in SWEEPS for r in data.records(path, "row") for row in r["rows"] if row[-1]
     ]  # fmt: skip
     assert len(failed) > 100
     assert not any(is_valid(work).any() for work in failed)

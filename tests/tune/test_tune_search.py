@@ -84,6 +84,25 @@ def test_a_smooth_space_is_learned_from_nothing() -> None:
         assert len(set(found.order)) == 25
 
 
+def test_it_begins_in_the_middle_and_still_finds_a_corner() -> None:
+    features, _ = valley()
+    for seed in range(5):
+        first, gain = Surrogate.flat(features, seed).suggest() or (-1, 0.0)
+        assert math.isinf(gain)
+        assert np.abs(features[first] - 7).max() <= 2
+    corner = 1e-3 * np.exp(0.02 * (features**2).sum(axis=1))
+    assert search(Surrogate.flat(features), lambda i: float(corner[i]), 25).best_s < 1.05 * corner.min()
+
+
+def test_switches_have_no_middle() -> None:
+    """Two values, one of them of most candidates: neither is held against the other."""
+    switch = np.array([[x, y] for x in range(5) for y in (0, 0, 0, 1)], float)
+    surrogate = Surrogate.flat(switch)
+    mean, _ = surrogate.posterior()
+    assert mean[:4] == pytest.approx(np.full(4, mean[0]))
+    assert mean[0] > mean[8] and mean[16] > mean[8]
+
+
 def test_a_right_prior_needs_one_measurement_and_says_so() -> None:
     features, times = valley()
     surrogate = Surrogate(features, np.log(times), np.full(len(times), 0.002))
@@ -155,8 +174,9 @@ def test_parameters_become_logs_where_they_are_positive() -> None:
 # --- recorded spaces --------------------------------------------------------------------------------------------
 
 
-def test_recorded_spaces_are_learned_without_a_model() -> None:
-    """24 of about 90 to 130 configurations lose 5 % without any model; the same number at random loses 13 %."""
+@pytest.mark.parametrize(("count", "most", "share"), [(5, 1.25, 0.7), (8, 1.12, 0.5), (24, 1.02, 0.3)])
+def test_recorded_spaces_are_learned_without_a_model(count: int, most: float, share: float) -> None:
+    """Of 90 configurations without any model: what is lost, and as a share of what as many at random lose."""
     measured = data.read([SWEEP])
     work = measured.work
     tilings = np.column_stack([work.bm, work.bn, work.bk, work.gm, work.warps, work.stages])
@@ -165,12 +185,12 @@ def test_recorded_spaces_are_learned_without_a_model() -> None:
     for gemm in np.unique(measured.gemm)[::8]:
         rows = measured.gemm == gemm
         times = measured.time_s[rows]
-        found = search(Surrogate.flat(features_of(tilings[rows])), lambda i, times=times: float(times[i]), 24)
+        found = search(Surrogate.flat(features_of(tilings[rows])), lambda i, times=times: float(times[i]), count)
         searched.append(found.best_s / times.min())
-        drawn.append(np.mean([rng.choice(times, 24, replace=False).min() / times.min() for _ in range(40)]))
+        drawn.append(np.mean([rng.choice(times, count, replace=False).min() / times.min() for _ in range(40)]))
     ours, random = (math.exp(np.log(losses).mean()) for losses in (searched, drawn))
-    assert ours < 1.06
-    assert ours - 1 < 0.6 * (random - 1)
+    assert ours < most
+    assert ours - 1 < share * (random - 1)
 
 
 def test_the_sweep_is_there() -> None:

@@ -53,7 +53,8 @@ def bars(title: str, description: str, rows: Sequence[Bar], caption: str = "", w
 def _bar(row: Bar, top: float, scale: float, width: float) -> Iterator[Markup]:
     base = top + 17
     yield text(row.label, 0, top + 12, "strong")
-    yield text(row.note, width, top + 12, "muted", "end")
+    if row.note:
+        yield text(row.note, width, top + 12, "muted", "end")
     yield rect(0, base, width, BAR, "track")
     yield rect(0, base, row.value * scale, BAR, row.class_, row.tip or f"{row.label}: {row.note}")
     if (row.high - row.low) * scale > 1:

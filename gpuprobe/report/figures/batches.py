@@ -37,9 +37,9 @@ def _picture(title: str, unit: str, points: Points, turn: float | None, flat: fl
     values = [value for _, value in points] + ([flat] if flat else [])
     if unit == "share":
         y = frame.y(0, 1.05)
-        ticks = [(value, share(value)) for value in nice_ticks(0, 1, 5)]
+        ticks = [(value, f"{value:.0%}") for value in nice_ticks(0, 1, 5)]
     else:
-        y = frame.y(min(values) / 1.6, max(values) * 1.6, log=True)
+        y = frame.y(min(values) / (2.5 if flat else 1.6), max(values) * 1.6, log=True)
         ticks = [(value, _tick(value, unit)) for value in log_ticks(y.low, y.high, 6)]
     marks = [
         *frame.y_axis(y, ticks, unit if unit == "tokens/s" else ""),
@@ -62,7 +62,7 @@ def _tick(value: float, unit: str) -> str:
 def _marks(frame: Frame, x: Scale, y: Scale, turn: float | None, flat: float | None) -> Iterator[Markup]:
     if flat:
         yield line(x.start, y(flat), x.stop, y(flat), "mark")
-        yield text("flat level: the CPU limits", x.stop, y(flat) - 5, "small muted halo", "end")
+        yield text("flat level: the CPU limits", x.stop, y(flat) + 13, "small muted halo", "end")
     if turn and x.contains(turn):
         yield line(x(turn), frame.top - 4, x(turn), frame.height - frame.bottom, "limit")
         yield text(f"turns at batch {turn:g}", x(turn), frame.top - 9, "muted", "middle")

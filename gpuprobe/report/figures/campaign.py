@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from markupsafe import Markup
@@ -41,14 +41,10 @@ def over_time(view: RunView) -> Picture | None:
 
 
 def _slices(view: RunView, column: str) -> Slices:
-    pairs = [
-        (np.array(one.columns["at_s"]), np.array(one.columns[column]))
-        for one in view.run.series
-        if "at_s" in one.columns and column in one.columns
-    ]
-    if not pairs:
-        return []
-    at, value = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    columns = [one.columns for one in view.run.series if "at_s" in one.columns and column in one.columns]
+    at, value = (
+        np.fromiter(chain.from_iterable(part[name] for part in columns), np.float64) for name in ("at_s", column)
+    )
     known = value > 0
     return list(_summaries(at[known], value[known]))
 
@@ -96,4 +92,4 @@ def _panel(
         yield polyline([(x(at), y(median)) for at, median, _, _ in part], f"line {class_}")
     if limit:
         yield line(frame.left, y(limit), WIDTH - frame.right, y(limit), "limit")
-        yield text(f"{limit_name} {limit:.0f}", WIDTH - frame.right, y(limit) - 5, "small muted", "end")
+        yield text(f"{limit_name} {limit:.0f}", WIDTH - frame.right, y(limit) - 5, "small muted halo", "end")

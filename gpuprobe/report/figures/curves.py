@@ -14,6 +14,9 @@ from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, circle, line, picture, polyline, text
 
 CLASSES = ("s1", "s2", "s3", "s4", "s5", "s6")
+DIGIT = 8
+"""Width of a digit of a label beside the vertical axis."""
+
 TICK_ROOM = 60
 """Between two labels of the horizontal axis: ``512 MiB`` and a gap."""
 
@@ -52,8 +55,10 @@ SECTIONS = {
               "blocks of a cluster", only=(("PATTERN", "RING"),)),
     ),
     "tensor": (
-        Curve("wgmma_rate_by_n", "rate", "N", "wgmma f16: rate over the width n", "n of m64nNk16"),
-        Curve("wgmma_latency_by_n", "latency", "N", "wgmma f16: latency over the width n", "n of m64nNk16"),
+        Curve("wgmma_rate_by_n", "rate", "N", "wgmma f16: rate over the width n", "n of m64nNk16",
+              only=(("TYPE", "F16"),)),
+        Curve("wgmma_latency_by_n", "latency", "N", "wgmma f16: latency over the width n", "n of m64nNk16",
+              only=(("TYPE", "F16"),)),
     ),
     "launching": (
         Curve("launch_cost", "period", "BLOCKS", "Time from kernel to kernel over the grid", "blocks of the grid"),
@@ -77,11 +82,12 @@ def draw(view: RunView, curve: Curve) -> Picture | None:
     if len(places) < 3:
         return None
     unit = rows[0].unit
-    frame = Frame(height=290, top=24)
+    highest = max(row.high for row in rows) * 1.1
+    scale, shown_unit = scaled(highest, unit)
+    ticks = [(value, f"{value / scale:g}") for value in nice_ticks(0, highest, 5)]
+    frame = Frame(height=290, top=24, left=26 + DIGIT * max(3, *(len(name) for _, name in ticks)))
     x = frame.x(places[0] / 1.15, places[-1] * 1.15, log=True)
-    y = frame.y(0, max(row.high for row in rows) * 1.1)
-    scale, shown_unit = scaled(y.high, unit)
-    ticks = [(value, f"{value / scale:g}") for value in nice_ticks(0, y.high, 5)]
+    y = frame.y(0, highest)
     marks = [*frame.y_axis(y, ticks, shown_unit), *frame.x_axis(x, _ticks(places, x, curve), curve.label)]
     marks += _marks(view, curve, frame, x, y)
     for class_, part in zip(CLASSES, series.values(), strict=False):

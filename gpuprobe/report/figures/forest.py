@@ -15,9 +15,14 @@ from gpuprobe.report.format import label
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, circle, line, picture, rect, text
 
-WIDTH, LEFT, RIGHT = 900, 350, 140
+WIDTH, LABELS, LEFT, RIGHT = 900, 342, 484, 14
+"""Labels end at ``LABELS``; ratio and verdict stand between them and the plot: a narrow screen shows both at once."""
+
 PITCH, HEAD = 20, 8
 MOST, LABEL = 40, 46
+BEYOND = 1.5
+"""An interval that reaches further than this times the farthest ratio (logarithms) is cut off at the border."""
+
 FAR = 1.6
 """From this ratio on, the axis is marked as a logarithmic one."""
 
@@ -40,8 +45,10 @@ class Line:
 def forest(title: str, description: str, rows: Sequence[Line], axis: str) -> Picture:
     """A picture of ratios around 1, on a logarithmic axis where they reach far."""
     frame = Frame(WIDTH, HEAD + PITCH * len(rows) + 46, left=LEFT, right=RIGHT)
-    ends = [end for row in rows for end in (row.ratio, row.low, row.high, 1 - row.band, 1 + row.band) if end > 0]
-    reach = max(1.01, *(max(end, 1 / end) for end in ends)) ** 1.05
+    ratios = [end for row in rows for end in (row.ratio, 1 - row.band, 1 + row.band) if end > 0]
+    ends = [end for row in rows for end in (row.low, row.high) if end > 0]
+    farthest, widest = (max(1.01, *(max(end, 1 / end) for end in found)) for found in (ratios, ends))
+    reach = max(farthest, min(widest, farthest**BEYOND)) ** 1.05
     x = frame.x(1 / reach, reach, log=True)
     values = nice_ticks(x.low, x.high, 6) if reach < FAR else log_ticks(x.low, x.high)
     marks = [line(x(value), HEAD, x(value), frame.height - frame.bottom, "grid") for value in values]
@@ -56,15 +63,15 @@ def _line(row: Line, top: float, x: Scale) -> Iterator[Markup]:
     base = top + PITCH / 2
     if row.band:
         yield rect(x(1 - row.band), base - 6, x(1 + row.band) - x(1 - row.band), 12, "track")
-    yield text(row.label, LEFT - 10, base + 4, anchor="end")
-    yield text(f"{row.ratio:.4f} {row.verdict}", WIDTH, base + 4, "muted", "end")
+    yield text(row.label, LABELS, base + 4, anchor="end")
+    yield text(f"{row.ratio:.4f} {row.verdict}", LABELS + 12, base + 4, "muted")
     low, high = (min(max(end, x.low), x.high) for end in (row.low, row.high))
     yield line(x(low), base, x(high), base, f"line {class_}")
     yield circle(x(row.ratio), base, 3.6, f"dot {class_}", f"{row.ratio:.4f} ({row.low:.4f} to {row.high:.4f})")
 
 
-def of_comparison(comparison: Comparison) -> Picture | None:
-    """The rows of a comparison that lie farthest from 1, in the unit they were measured in."""
+def of_comparison(comparison: Comparison, a: str, b: str) -> Picture | None:
+    """The rows of a comparison of ``b`` with ``a`` that lie farthest from 1, in the unit they were measured in."""
     native = [row for row in comparison.rows if row.domain == "native"]
     shown = sorted(native, key=lambda row: -row.apart)[:MOST]
     if not shown:
@@ -75,7 +82,7 @@ def of_comparison(comparison: Comparison) -> Picture | None:
     ]
     title = f"The {len(rows)} rows that differ most"
     said = f"Largest: {rows[0].label} at {rows[0].ratio:.4f}."
-    return forest(f"{title}, {comparison.b_id} over {comparison.a_id}", said, rows, "ratio b / a")
+    return forest(f"{title}, {b} over {a}", said, rows, "ratio b / a")
 
 
 def of_published(view: RunView) -> Picture | None:

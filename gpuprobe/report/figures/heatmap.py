@@ -11,6 +11,9 @@ from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import WIDTH, Picture, picture, rect, text
 
 COLUMNS, ROWS = "WARPS", "ILP"
+_LIMITS = {"ilp_table": "issue limit"}
+"""What the limit of a probe is, where it is not that of the pipe."""
+
 STEPS = 8
 """Colours of the scale: the classes h0 to h7 of the style sheet, each an eighth of the best cell's rate."""
 
@@ -56,8 +59,8 @@ def _map(rows: Sequence[Measurement]) -> Picture:
     marks.append(text("chains", 10, middle, "label", "middle", transform=f"rotate(-90 10 {middle:.0f})"))
     title = " ".join([rows[0].name, *map(str, _facet(rows[0]).values())])
     limit = rows[0].limit
-    of_limit = f" of {limit:.0f}" if limit else ""
-    best = f"best {most:.0f}{of_limit} {rows[0].unit}"
+    of_limit = f"; {_LIMITS.get(rows[0].name, 'limit')} {limit:.0f}" if limit else ""
+    best = f"best {most:.0f} {rows[0].unit}{of_limit}"
     return picture(title, f"{best}, of {len(rows)} cells.", height, marks, caption=f"{title}: {best}")
 
 

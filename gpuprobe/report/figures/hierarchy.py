@@ -19,7 +19,11 @@ WIDTH, HEIGHT = 820, 500
 NEAR = 0.04
 """Limits of one origin that are as near to each other (relative) are drawn as one."""
 LEAST_GAP = 13.0
+ABOVE_LINE, ABOVE_DOTS = 6.0, 12.0
+"""Height of a slope's label over its line, and over a line that dots lie on."""
+
 SWEEP = "roofline_sweep"
+INTEGERS = ("s8", "s4", "b1", "int32")
 COLOURS = {"L1": "s3", "shared": "s4", "L2": "s2", "DRAM": "s1"}
 STYLE = """
 text { font: 12px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif; fill: #1a1f27; }
@@ -80,7 +84,8 @@ def hierarchy(found: Roofline, placed: Sequence[Placed] = (), points: Sequence[M
     ]
     top = found.ceilings[0].rate.value
     for slopes in _groups(found.slopes):
-        marks += _slope(slopes, top, x, y)
+        swept_along = bool(points) and "DRAM" in [one.level for one in slopes]
+        marks += _slope(slopes, top, x, y, ABOVE_DOTS if swept_along else ABOVE_LINE)
     marks += _ceilings(found, x, y)
     for one in placed:
         marks += _point(one, x, y)
@@ -110,7 +115,7 @@ def _scales(frame: Frame, found: Roofline, placed: Sequence[Placed]) -> tuple[Sc
     return x, frame.y(bottom, found.ceilings[0].rate.value * 1.6, log=True)
 
 
-def _slope(slopes: Sequence[Slope], top: float, x: Scale, y: Scale) -> Iterator[Markup]:
+def _slope(slopes: Sequence[Slope], top: float, x: Scale, y: Scale, above: float) -> Iterator[Markup]:
     slope = slopes[0]
     rate = slope.rate.value
     ends = [max(x.low, y.low / rate), min(x.high, top / rate)]
@@ -119,7 +124,7 @@ def _slope(slopes: Sequence[Slope], top: float, x: Scale, y: Scale) -> Iterator[
     yield polyline(places, f"line {colour}{_dashed(slope.rate.origin)}")
     (x1, y1), (x2, y2) = places
     angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
-    at, height = x1 + 0.3 * (x2 - x1), y1 + 0.3 * (y2 - y1) - 6
+    at, height = x1 + 0.3 * (x2 - x1), y1 + 0.3 * (y2 - y1) - above
     turned = f"rotate({angle:.1f} {at:.1f} {height:.1f})"
     levels = ", ".join(one.level for one in slopes)
     yield text(f"{levels} {quantity(rate, 'B/s')}", at, height, f"small halo {colour}", transform=turned)
@@ -137,8 +142,14 @@ def _ceilings(found: Roofline, x: Scale, y: Scale) -> Iterator[Markup]:
         rate, origin = group[0].rate.value, group[0].rate.origin
         yield line(x(max(x.low, rate / fastest)), y(rate), x.stop, y(rate), f"line s0{_dashed(origin)}")
         lowest = max(y(rate) + 4, lowest + LEAST_GAP)
-        label = f"{', '.join(one.kind for one in group)} {quantity(rate, 'FLOP/s')}"
+        kinds = [one.kind for one in group]
+        label = f"{', '.join(kinds)} {quantity(rate, unit_of(kinds))}"
         yield text(label, x.stop + 6, lowest, "small")
+
+
+def unit_of(kinds: Sequence[str]) -> str:
+    """The unit that rates of ``kinds`` are said in: what integers and bits do are operations."""
+    return "op/s" if all(kind in INTEGERS for kind in kinds) else "FLOP/s"
 
 
 Limit = TypeVar("Limit", Ceiling, Slope)

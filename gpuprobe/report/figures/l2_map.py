@@ -31,7 +31,7 @@ def l2_map(view: RunView) -> Picture | None:
     for rows, class_, word in ((far, "s2", "far"), (near, "s1", "near")):
         marks += [circle(x(sm), y(row.value), 2.6, f"dot {class_}", _tip(sm, row, word)) for sm, row in rows.items()]
     said = "; ".join(f"{word} {_range(rows)} cycles" for rows, word in ((near, "near"), (far, "far")) if rows)
-    legend = (("mark-s1", "near half"), ("mark-s2", "far half"), ("mark-s3", "strip: half 1"), ("mark-s4", "half 2"))
+    legend = (("mark-s1", "near half"), ("mark-s2", "far half"), ("mark-s5", "strip: half 1"), ("mark-s6", "half 2"))
     return picture("Latency of L2 from every SM", said, frame.height, marks, width=WIDTH, legend=legend)
 
 
@@ -44,7 +44,7 @@ def _halves(half: Mapping[int, Measurement], x: Scale) -> Iterator[Markup]:
     if half:
         yield text("half", x.start - 6, STRIP + 9, "muted", "end")
     for sm, row in half.items():
-        yield rect(x(sm - 0.5), STRIP, x(sm + 0.5) - x(sm - 0.5), 9, "s3" if row.value < 1.5 else "s4", f"SM {sm}")
+        yield rect(x(sm - 0.5), STRIP, x(sm + 0.5) - x(sm - 0.5), 9, "s5" if row.value < 1.5 else "s6", f"SM {sm}")
 
 
 def _tip(sm: int, row: Measurement, word: str) -> str:

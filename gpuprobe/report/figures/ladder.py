@@ -15,7 +15,9 @@ from gpuprobe.report.format import cut, params, quantity, span
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, circle, diamond, line, picture, text
 
-WIDTH, LEFT, RIGHT = 900, 300, 170
+WIDTH, SAID, LEFT, RIGHT = 900, 424, 438, 34
+"""Labels begin at the left and what they say ends at ``SAID``, before the plot: a narrow screen shows both at once."""
+
 TICK_ROOM = 66
 NEAR = 0.01
 """Dots that are as near (relative) lie on each other."""
@@ -24,6 +26,9 @@ PITCH, HEADING, TOP, BOTTOM = 21, 27, 6, 44
 _COSTS = ("latency", "near", "far", "one_way_cycles")
 _SEARCHES = ("l1_capacity", "tlb_reach")
 """Probes whose single latencies are steps of a search: their result is a size, and a curve shows them."""
+
+_CURVE = "kernel after kernel"
+"""How launch costs that are points of a curve over the grid begin."""
 
 _GROUPS = {
     "compute": "Arithmetic",
@@ -95,7 +100,7 @@ def _rows(groups: Groups, unit: str, x: Scale) -> Iterator[Markup]:
 
 def _rung(rung: Rung, unit: str, x: Scale, middle: float) -> Iterator[Markup]:
     yield text(rung.label, 10, middle + 4)
-    yield text(_range(rung, unit), WIDTH, middle + 4, "muted", "end")
+    yield text(_range(rung, unit), SAID, middle + 4, "muted", "end")
     values = [dot.value for dot in rung.dots]
     yield line(x(min(values)), middle, x(max(values)), middle, "span")
     for dot in rung.dots:
@@ -148,7 +153,7 @@ def _dots(view: RunView, rows: Sequence[Measurement]) -> Iterator[Dot]:
         row = group[0]
         time = f" = {quantity(row.value / row.sm_clock_hz, 's')}" if row.sm_clock_hz else ""
         ends = min(row.low for row in group), max(row.high for row in group)
-        yield Dot(row.value, *ends, f"{cut('; '.join(names), 160)}: {quantity(row.value, row.unit)}{time}")
+        yield Dot(row.value, *ends, f"{cut('; '.join(names), 100)}: {quantity(row.value, row.unit)}{time}")
 
 
 def levels(view: RunView) -> Picture | None:
@@ -159,8 +164,9 @@ def levels(view: RunView) -> Picture | None:
 
 
 def launches(view: RunView) -> Picture | None:
-    """Times of launching and waiting, one for each kind; they span four powers of ten."""
-    rungs = _of_profile((one.what, one.seconds) for one in view.profile.launches)
+    """Times of launching and waiting, one for each kind; the curve over the grid's blocks is drawn beside them."""
+    alone = [one for one in view.profile.launches if not one.what.startswith(_CURVE)]
+    rungs = _of_profile((one.what, one.seconds) for one in alone)
     return ladder("What launching costs", [("", rungs)], "s", "time") if rungs else None
 
 
@@ -186,5 +192,5 @@ def _of_profile(values: Iterable[tuple[str, Value]]) -> list[Rung]:
     for what, value in sorted(values, key=lambda one: one[1].value):
         interval = f"{quantity(value.low, value.unit)} to {quantity(value.high, value.unit)}"
         tip = f"{quantity(value.value, value.unit)} ({interval})"
-        rungs.append(Rung(cut(what, 46), [Dot(value.value, value.low, value.high, tip)]))
+        rungs.append(Rung(cut(what, 52), [Dot(value.value, value.low, value.high, tip)]))
     return rungs

@@ -26,11 +26,12 @@ def operators(roofline: dict[str, Any]) -> Picture | None:
     fastest = max((row["rate"] if row["rate"] in rates else "fp32" for row in rows), key=lambda name: rates[name])
     top = rates[fastest]
     intensities = [row["flop"] / row["bytes"] for row in rows]
-    frame = Frame(height=320, left=58)
+    frame = Frame(height=320, left=68)
     ridge = top / limits["bytes_per_s"]
     x = frame.x(_down(min(intensities) / 2), _up(max(*intensities, ridge) * 2), log=True)
     y = frame.y(_down(min(row["flop_per_s"] for row in rows) / 2), top * 2, log=True)
     begin = max(x.low, y.low / limits["bytes_per_s"])
+    middle = math.sqrt(begin * ridge)
     marks = [
         *frame.y_axis(y, [(value, quantity(value, "FLOP/s").replace("FLOP/s", "")) for value in decades(y.low, y.high)],
                       "FLOP/s"),
@@ -38,8 +39,8 @@ def operators(roofline: dict[str, Any]) -> Picture | None:
         polyline([(x(begin), y(begin * limits["bytes_per_s"])), (x(ridge), y(top))], "limit"),
         line(x(ridge), y(top), x.stop, y(top), "limit"),
         text(f"{fastest} {quantity(top, 'FLOP/s')}", x.stop, y(top) - 6, "small", "end"),
-        text(f"memory {quantity(limits['bytes_per_s'], 'B/s')}", x(begin) + 4, y(begin * limits["bytes_per_s"]) - 12,
-             "small muted"),
+        text(f"memory {quantity(limits['bytes_per_s'], 'B/s')}", x(middle) - 8, y(middle * limits["bytes_per_s"]) - 6,
+             "small muted halo", "end"),
     ]  # fmt: skip
     total = sum(row["sum_ns"] for row in rows)
     for row in rows:

@@ -13,9 +13,12 @@ from gpuprobe.report.format import cut, quantity, scaled, share
 from gpuprobe.report.run_view import RunView
 from gpuprobe.report.svg import Picture, diamond, line, picture, rect, text
 
-WIDTH, LEFT, RIGHT = 900, 236, 248
+WIDTH, LABELS, LEFT, RIGHT = 900, 230, 468, 14
+"""Labels end at ``LABELS``; what they say stands between them and the bars: a narrow screen shows both at once."""
+
 PITCH, BAR, TOP, BOTTOM = 27, 8, 8, 44
 _UNITS = ("FLOP/s", "op/s")
+_INTEGERS = ("S8", "U8", "S4", "U4", "B1")
 _CURVES = ("wgmma_rate_by_n",)
 """Drawn over an axis instead."""
 
@@ -51,7 +54,7 @@ def rates(view: RunView) -> list[Picture]:
     for row in view.best:
         if row.unit in _UNITS and view.group(row.name) == "tensor" and row.name not in _CURVES:
             kept = {k: v for k, v in view.kept(row.name, row.params).items() if k not in ("OPERANDS", "SPARSE")}
-            label = " ".join([row.name.removesuffix("_zero"), *(_word(k, v) for k, v in kept.items())])
+            label = " ".join([row.name.removesuffix("_zero"), *filter(None, (_word(k, v) for k, v in kept.items()))])
             operands = str(row.params.get("OPERANDS", "random"))
             families.setdefault(_kind(row), {}).setdefault(label, {})[operands] = row
     found = []
@@ -68,6 +71,11 @@ def _word(name: str, value: object) -> str:
 def _kind(row: Measurement) -> str:
     type_ = str(row.params.get("MMA", row.params.get("TYPE", "")))
     return "bits" if type_.startswith("B1") else "sparse" if "sparse" in row.name else "dense"
+
+
+def _unit(row: Measurement) -> str:
+    """The unit a rate is said in: what integers do are operations, also where the run counts all types alike."""
+    return "op/s" if str(row.params.get("TYPE", "")).startswith(_INTEGERS) else row.unit
 
 
 def _picture(view: RunView, title: str, parts: Sequence[Rate]) -> Picture:
@@ -90,8 +98,8 @@ def _picture(view: RunView, title: str, parts: Sequence[Rate]) -> Picture:
 
 
 def _bars(view: RunView, part: Rate, x: Scale, top: float) -> Iterator[Markup]:
-    yield text(part.label, LEFT - 8, top + 17, anchor="end")
-    yield text(_note(part), WIDTH, top + 17, "small muted", "end")
+    yield text(part.label, LABELS, top + 17, anchor="end")
+    yield text(_note(part), LABELS + 10, top + 17, "small muted")
     for place, row in enumerate((part.random, part.zero)):
         if row is None:
             continue
@@ -104,7 +112,7 @@ def _bars(view: RunView, part: Rate, x: Scale, top: float) -> Iterator[Markup]:
     for value in published[:1]:
         if x.contains(value):
             yield diamond(
-                x(value), top + 4 + BAR / 2, 4.6, "published", f"published: {quantity(value, part.rows[0].unit)}"
+                x(value), top + 4 + BAR / 2, 4.6, "published", f"published: {quantity(value, _unit(part.rows[0]))}"
             )
 
 
@@ -112,7 +120,7 @@ def _facts(row: Measurement) -> str:
     around = [f"{share(row.value / row.limit)} of the limit"] if row.limit else []
     around += [f"{row.sm_clock_hz / 1e6:.0f} MHz"] if row.sm_clock_hz else []
     around += [f"{row.power_w:.0f} W"] if row.power_w else []
-    return ", ".join([quantity(row.value, row.unit), *around])
+    return ", ".join([quantity(row.value, _unit(row)), *around])
 
 
 def _note(part: Rate) -> str:
@@ -120,4 +128,4 @@ def _note(part: Rate) -> str:
     row = part.rows[0]
     of_limit = f" · {share(row.value / row.limit)}" if row.limit else ""
     clock = f" · {row.sm_clock_hz / 1e6:.0f} MHz" if row.sm_clock_hz else ""
-    return f"{quantity(row.value, row.unit)}{of_limit}{clock}"
+    return f"{quantity(row.value, _unit(row))}{of_limit}{clock}"

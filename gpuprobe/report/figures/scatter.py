@@ -26,7 +26,7 @@ class Point:
 def scatter(title: str, points: Sequence[Point], unit: str = "s") -> Picture:
     """A picture of points around the diagonal."""
     values = [value for point in points for value in (point.measured, point.predicted)]
-    frame = Frame(height=330, left=64)
+    frame = Frame(height=330, left=70)
     low, high = min(values) / 1.3, max(values) * 1.3
     x, y = frame.x(low, high, log=True), frame.y(low, high, log=True)
     ticks = [(value, quantity(value, unit)) for value in log_ticks(low, high)]
@@ -43,7 +43,7 @@ def scatter(title: str, points: Sequence[Point], unit: str = "s") -> Picture:
 
 def ratios(title: str, points: Sequence[Point], unit: str = "s") -> Picture:
     """The same points as relative errors over what was measured; errors beyond ``REACH`` lie at the edge."""
-    frame = Frame(height=300, left=64)
+    frame = Frame(height=300, left=70)
     measured = [point.measured for point in points]
     x = frame.x(min(measured) / 1.3, max(measured) * 1.3, log=True)
     y = frame.y(-REACH, REACH)

@@ -40,7 +40,6 @@ bool Cupti::load() {
   enable_driver_api = reinterpret_cast<decltype(enable_driver_api)>(dlsym(library, "cuptiActivityEnableDriverApi"));
   enable_all_sync_records =
       reinterpret_cast<decltype(enable_all_sync_records)>(dlsym(library, "cuptiActivityEnableAllSyncRecords"));
-  register_clock = reinterpret_cast<decltype(register_clock)>(dlsym(library, "cuptiActivityRegisterTimestampCallback"));
   Dl_info where;
   if (complete && dladdr(reinterpret_cast<void *>(cuptiGetVersion), &where) && where.dli_fname) path = where.dli_fname;
   if (complete) cuptiGetVersion(&version);

@@ -34,7 +34,6 @@ struct Cupti {
   CUptiResult (*enable_runtime_api)(CUpti_CallbackId, uint8_t) = nullptr;
   CUptiResult (*enable_driver_api)(CUpti_CallbackId, uint8_t) = nullptr;
   CUptiResult (*enable_all_sync_records)(uint8_t) = nullptr;
-  CUptiResult (*register_clock)(uint64_t (*)()) = nullptr;
 
   bool load();
   const char *explain(CUptiResult result) const {

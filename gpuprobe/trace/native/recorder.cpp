@@ -14,8 +14,6 @@
 #include <initializer_list>
 #include <utility>
 
-#include "tsc.h"
-
 namespace {
 
 constexpr unsigned kReadyBuffers = 8;
@@ -122,12 +120,11 @@ std::string Recorder::other_subscriber() {
 
 void Recorder::configure() {
   Cupti &c = cupti();
-  configure_experiments();
-  if (!own_threads_) c.cuptiSetThreadIdType(CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM);
+  c.cuptiSetThreadIdType(CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM);
   uint8_t yes = 1;
   size_t size = sizeof yes;
   // Buffers come zeroed from the pool: CUPTI would zero them on the program's thread.
-  if (zeroed_) c.cuptiActivitySetAttribute(CUPTI_ACTIVITY_ATTR_ZEROED_OUT_ACTIVITY_BUFFER, &size, &yes);
+  c.cuptiActivitySetAttribute(CUPTI_ACTIVITY_ATTR_ZEROED_OUT_ACTIVITY_BUFFER, &size, &yes);
   // Where CUPTI keeps the GPU's timestamps; its default is device memory.
   if (number_from_environment("GPUPROBE_HOST_TIMESTAMPS", 0))
     c.cuptiActivitySetAttribute(CUPTI_ACTIVITY_ATTR_MEM_ALLOCATION_TYPE_HOST_PINNED, &size, &yes);
@@ -138,23 +135,6 @@ void Recorder::configure() {
     memset(buffer, 0, buffer_bytes_);
     pool_.push_back(buffer);
   }
-}
-
-// What may cost less and is not measured yet (benchmarks/trace_record.py); all off unless the environment says so.
-void Recorder::configure_experiments() {
-  zeroed_ = number_from_environment("GPUPROBE_ZEROED", 1);
-  own_threads_ = from_environment("GPUPROBE_THREAD_IDS") == "pthread";  // CUPTI's own default: no system call
-  if (from_environment("GPUPROBE_CLOCK") != "tsc") return;
-  clock_refused_ =
-      !cupti().register_clock || !tsc::calibrate() || cupti().register_clock(tsc::now) != CUPTI_SUCCESS;
-}
-
-// Buffers belong to threads, and a thread asks for its own: there its two names are known.
-void Recorder::learn_thread() { threads_[uint32_t(uintptr_t(pthread_self()))] = uint32_t(syscall(SYS_gettid)); }
-
-uint32_t Recorder::thread_id(uint32_t given) const {
-  const auto found = threads_known_.find(given);
-  return found == threads_known_.end() ? given : found->second;
 }
 
 // Delivers finished buffers again and again, so that a kill loses a fraction of a second, and keeps to the windows.
@@ -172,7 +152,6 @@ void *Recorder::keep_flushing(void *self) {
     me.keep_to_windows(now_ns(CLOCK_MONOTONIC));
     if (now_ns(CLOCK_MONOTONIC) < flush_at) continue;
     cupti().cuptiActivityFlushAll(0);
-    me.settle();
     flush_at = now_ns(CLOCK_MONOTONIC) + period_ns;
   }
   return nullptr;
@@ -211,11 +190,10 @@ void Recorder::forked() {
   writer_.close();
   names_.forget_written();
   started_ = false;
-  recording_ = began_ = false;
+  recording_ = false;
   stats_ = {};
-  threads_.clear();
+  spans_.clear();
   switches_ = switch_ns_ = 0;
-  for (int domain : {0, 1}) quiet_calls_[domain].clear();
   pthread_mutex_init(&pool_lock_, nullptr);
   pthread_mutex_init(&window_lock_, nullptr);
 }
@@ -266,13 +244,12 @@ void Recorder::request(uint8_t **buffer, size_t *size) {
   *buffer = nullptr;
   {
     Guard guard(pool_lock_);
-    if (own_threads_) learn_thread();
     if (!pool_.empty()) {
       *buffer = pool_.back();
       pool_.pop_back();
     }
   }
-  if (!*buffer && (*buffer = static_cast<uint8_t *>(aligned_alloc(4096, buffer_bytes_))) && zeroed_)
+  if (!*buffer && (*buffer = static_cast<uint8_t *>(aligned_alloc(4096, buffer_bytes_))))
     memset(*buffer, 0, buffer_bytes_);
   if (!*buffer) *size = 0;
   request_ns_ += now_ns(CLOCK_MONOTONIC) - begin;
@@ -282,10 +259,6 @@ void Recorder::complete(uint8_t *buffer, size_t size, size_t valid) {
   const uint64_t begin = now_ns(CLOCK_MONOTONIC);
   {
     Guard guard(lock);
-    if (own_threads_) {
-      Guard guard_of_pool(pool_lock_);
-      threads_known_ = threads_;
-    }
     CUpti_Activity *record = nullptr;
     size_t dropped = 0;
     while (valid > 0 && cupti().cuptiActivityGetNextRecord(buffer, valid, &record) == CUPTI_SUCCESS)
@@ -295,7 +268,7 @@ void Recorder::complete(uint8_t *buffer, size_t size, size_t valid) {
     write_records();
     stats_.callback_ns += now_ns(CLOCK_MONOTONIC) - begin;
   }
-  if (zeroed_) memset(buffer, 0, size);
+  memset(buffer, 0, size);
   Guard guard(pool_lock_);
   pool_.push_back(buffer);
 }

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "cupti_library.h"
@@ -36,6 +35,10 @@ inline uint64_t now_ns(clockid_t clock) {
 constexpr uint64_t kMillisecond = 1000000;
 constexpr size_t kDefaultBufferBytes = 256 << 10;
 
+struct Span {
+  uint64_t begin, end;  // CUPTI's clock, ns
+};
+
 uint64_t number_from_environment(const char *name, uint64_t otherwise);
 std::string from_environment(const char *name);
 void CUPTIAPI on_callback(void *, CUpti_CallbackDomain domain, CUpti_CallbackId id, const void *data);
@@ -59,17 +62,13 @@ class Recorder {
   bool subscribe();
   std::string other_subscriber();
   void configure();
-  void configure_experiments();
-  void learn_thread();
-  uint32_t thread_id(uint32_t given) const;
   void choose();
   void begin_recording();
   void enable(CUpti_ActivityKind kind);
-  void switch_call(int domain, uint32_t id, uint8_t on);
-  void resume_calls();
-  void quiet_calls();
-  void note_call(int domain, uint32_t id);
-  void settle();
+  void switch_calls(bool on);
+  void begin_span();
+  void end_span();
+  bool in_a_window(uint64_t start, uint64_t end) const;
   void begin_now();
   void end_now();
   void write_marks(const std::vector<spool::Mark> &marks);
@@ -99,22 +98,16 @@ class Recorder {
   std::atomic<bool> started_{false};
   std::atomic<bool> recording_{false};  // inside a window
   std::atomic<bool> finished_{false};   // no more windows
-  std::atomic<bool> began_{false};      // a window, ever
   std::atomic<bool> markers_wanted_{false};
   pthread_mutex_t window_lock_ = PTHREAD_MUTEX_INITIALIZER;
   std::string calls_;
   bool records_syncs_ = false, whole_graphs_ = false, by_profiler_api_ = false, delayed_ = false;
-  // Callback ids of the runtime and of the driver: all chosen; those off now (window_lock_); those ever called (lock).
-  std::vector<uint32_t> chosen_calls_[2], quiet_calls_[2];
-  std::vector<bool> called_[2];
+  std::vector<uint32_t> chosen_calls_[2];  // callback ids of the runtime and of the driver
+  std::vector<Span> spans_;                // of the windows, in order; guarded by lock
   uint64_t sample_on_ns_ = 0, sample_off_ns_ = 0, random_ = 0;
   std::atomic<uint64_t> limit_at_{UINT64_MAX}, toggle_at_{UINT64_MAX};  // CLOCK_MONOTONIC
   std::atomic<uint64_t> switches_{0}, switch_ns_{0};  // begins and ends of windows, and what they took
   size_t buffer_bytes_ = kDefaultBufferBytes;
-  bool zeroed_ = true;  // we zero the buffers, not CUPTI
-  bool own_threads_ = false, clock_refused_ = false;
-  // pthread_self → thread id: as learnt, guarded by pool_lock_; as used, by lock.
-  std::unordered_map<uint32_t, uint32_t> threads_, threads_known_;
   std::string folder_;
   std::atomic<uint64_t> request_ns_{0};
   pthread_mutex_t pool_lock_ = PTHREAD_MUTEX_INITIALIZER;

@@ -117,18 +117,16 @@ void Recorder::sort_record(const CUpti_Activity *record) {
     }
     case CUPTI_ACTIVITY_KIND_RUNTIME: {
       const auto &call = *reinterpret_cast<const CUpti_ActivityAPI *>(record);
-      note_call(0, call.cbid);
-      if (!began_) return;
+      if (!in_a_window(call.start, call.end)) return;
       const uint32_t name = call_name(CUPTI_CB_DOMAIN_RUNTIME_API, call.cbid);
-      runtime_.push_back(call_of(call, name, thread_id(call.threadId)));
+      runtime_.push_back(call_of(call, name, call.threadId));
       return;
     }
     case CUPTI_ACTIVITY_KIND_DRIVER: {
       const auto &call = *reinterpret_cast<const CUpti_ActivityAPI *>(record);
-      note_call(1, call.cbid);
-      if (!began_) return;
+      if (!in_a_window(call.start, call.end)) return;
       const uint32_t name = call_name(CUPTI_CB_DOMAIN_DRIVER_API, call.cbid);
-      driver_.push_back(call_of(call, name, thread_id(call.threadId)));
+      driver_.push_back(call_of(call, name, call.threadId));
       return;
     }
     case CUPTI_ACTIVITY_KIND_SYNCHRONIZATION: {
@@ -145,7 +143,7 @@ void Recorder::sort_record(const CUpti_Activity *record) {
     case CUPTI_ACTIVITY_KIND_MARKER: {
       const auto &m = *reinterpret_cast<const CUpti_ActivityMarker2 *>(record);
       markers_.push_back({m.timestamp, uint32_t(m.flags), m.id, names_.id_of(m.name), names_.id_of(m.domain),
-                          thread_id(thread_of(m.objectKind, m.objectId)), uint32_t(m.objectKind)});
+                          thread_of(m.objectKind, m.objectId), uint32_t(m.objectKind)});
       return;
     }
     case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
@@ -155,7 +153,7 @@ void Recorder::sort_record(const CUpti_Activity *record) {
     }
     case CUPTI_ACTIVITY_KIND_OVERHEAD: {
       const auto &o = *reinterpret_cast<const CUpti_ActivityOverhead *>(record);
-      const uint32_t thread = thread_id(thread_of(o.objectKind, o.objectId));
+      const uint32_t thread = thread_of(o.objectKind, o.objectId);
       overheads_.push_back({o.start, o.end, uint32_t(o.overheadKind), uint32_t(o.objectKind), thread, 0});
       return;
     }

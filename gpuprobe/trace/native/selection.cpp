@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "recorder.h"
 
@@ -30,8 +31,8 @@ const char *const kRuntimeCalls[] = {
     "Free",   "HostAlloc", "HostRegister", "GraphInstantiate", "GraphUpload", "BeginCapture", "EndCapture",  nullptr};
 const char *const kDriverCalls[] = {"Launch",           "Memcpy",      "Memset",     "MemPrefetch", "Synchronize",
                                     "WaitEvent",        "EventRecord", "WriteValue", "WaitValue",   "BatchMemOp",
-                                    "GraphInstantiate", "MemAlloc",    "MemFree",    "MemCreate",   "MemMap",
-                                    "ModuleLoad",       "LibraryLoad", nullptr};
+                                    "GraphInstantiate", "GraphUpload", "BeginCapture", "EndCapture", "MemAlloc",
+                                    "MemFree", "MemCreate", "MemMap", "ModuleLoad", "LibraryLoad", nullptr};
 
 std::vector<uint32_t> calls_named(CUpti_CallbackDomain domain, const char *const *wanted) {
   std::vector<uint32_t> found;
@@ -106,15 +107,16 @@ std::string Recorder::windows() const {
   return sample_on_ns_ ? "sample" : by_profiler_api_ ? "profiler-api" : delayed_ ? "delay" : "";
 }
 
-// Everything that stays enabled between windows, and the first window where no other begins it.
+// Everything that stays enabled between windows, and the first window where no other begins it. API calls are among it:
+// a function that is switched while a thread is inside it leaves all later calls of that thread with one number, so that
+// no kernel finds its launch (CUPTI 13.0), and a context made while no function was on records none of those switched on
+// later. What calls record outside of windows is thrown away.
 void Recorder::begin_recording() {
   Cupti &c = cupti();
   if (c.enable_all_sync_records) c.enable_all_sync_records(0);
-  if (clock_refused_) note("not_enabled", "the time stamp counter as its clock");
   enable(CUPTI_ACTIVITY_KIND_DEVICE);
   enable(CUPTI_ACTIVITY_KIND_CONTEXT);
-  for (int domain : {0, 1})
-    for (uint32_t id : chosen_calls_[domain]) switch_call(domain, id, 1);
+  switch_calls(true);
   if (markers_wanted_ || calls_ == "all") enable(CUPTI_ACTIVITY_KIND_MARKER);
   if (by_profiler_api_) {
     for (uint32_t id : {CUPTI_DRIVER_TRACE_CBID_cuProfilerStart, CUPTI_DRIVER_TRACE_CBID_cuProfilerStop})
@@ -146,35 +148,28 @@ void Recorder::end_window() {
 // two marks, or after the last, may be half recorded, and is left out afterwards (trace/record/borders.py).
 void Recorder::begin_now() {
   Cupti &c = cupti();
-  began_ = true;  // first of all: no call of this window may be thrown away
+  begin_span();
   if (records_syncs_)
     for (CUpti_ActivityKind kind : kSyncKinds) enable(kind);
-  if (calls_ == "all") {
+  if (calls_ == "all")
     for (CUpti_ActivityKind kind : kMoreKinds) enable(kind);
-    c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_RUNTIME);
-    c.cuptiActivityEnable(CUPTI_ACTIVITY_KIND_DRIVER);
-  }
-  resume_calls();
   const uint64_t begin = timestamp();
   if (whole_graphs_) enable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
   for (CUpti_ActivityKind kind : kKinds) enable(kind);
   write_marks({{begin, spool::kBegins}, {timestamp(), spool::kAllOn}});
 }
 
-// The program goes on without CUPTI's cost.
+// The program goes on with the cost of its API calls alone.
 void Recorder::end_now() {
   Cupti &c = cupti();
   write_marks({{timestamp(), spool::kEnds}});
   for (CUpti_ActivityKind kind : kKinds) c.cuptiActivityDisable(kind);
   if (whole_graphs_) c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_GRAPH_TRACE);
-  quiet_calls();
   if (records_syncs_)
     for (CUpti_ActivityKind kind : kSyncKinds) c.cuptiActivityDisable(kind);
-  if (calls_ == "all") {
+  if (calls_ == "all")
     for (CUpti_ActivityKind kind : kMoreKinds) c.cuptiActivityDisable(kind);
-    c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_RUNTIME);
-    c.cuptiActivityDisable(CUPTI_ACTIVITY_KIND_DRIVER);
-  }
+  end_span();
 }
 
 void Recorder::enable(CUpti_ActivityKind kind) {
@@ -188,48 +183,33 @@ void Recorder::want_markers() {
   if (started_ && !finished_) cupti().cuptiActivityEnable(CUPTI_ACTIVITY_KIND_MARKER);
 }
 
-void Recorder::switch_call(int domain, uint32_t id, uint8_t on) {
-  domain == 0 ? cupti().enable_runtime_api(id, on) : cupti().enable_driver_api(id, on);
+// Before the first window, and after the last one, where numbers matter no more.
+void Recorder::switch_calls(bool on) {
+  Cupti &c = cupti();
+  for (uint32_t id : chosen_calls_[0]) c.enable_runtime_api(id, on);
+  for (uint32_t id : chosen_calls_[1]) c.enable_driver_api(id, on);
+  if (calls_ != "all") return;
+  for (CUpti_ActivityKind kind : {CUPTI_ACTIVITY_KIND_RUNTIME, CUPTI_ACTIVITY_KIND_DRIVER})
+    on ? enable(kind) : void(c.cuptiActivityDisable(kind));
 }
 
-// A context that was made while no function was switched on records none of those switched on later (CUPTI 13.0), and
-// hundreds are chosen. So all are on from the start, and between windows those go off that the program is known to
-// call: a handful. What the others record outside of windows is dropped afterwards.
-void Recorder::resume_calls() {
-  for (int domain : {0, 1}) {
-    for (uint32_t id : quiet_calls_[domain]) switch_call(domain, id, 1);
-    quiet_calls_[domain].clear();
-  }
+// From before anything of a window is on until after everything is off.
+void Recorder::begin_span() {
+  Guard guard(lock);
+  spans_.push_back({timestamp(), UINT64_MAX});
 }
 
-void Recorder::quiet_calls() {
-  for (int domain : {0, 1}) {
-    std::vector<bool> called;
-    {
-      Guard guard(lock);
-      called = called_[domain];
-    }
-    std::vector<uint32_t> &quiet = quiet_calls_[domain];
-    for (uint32_t id : chosen_calls_[domain])
-      if (id < called.size() && called[id] && std::find(quiet.begin(), quiet.end(), id) == quiet.end()) {
-        switch_call(domain, id, 0);
-        quiet.push_back(id);
-      }
-  }
+void Recorder::end_span() {
+  Guard guard(lock);
+  spans_.back().end = timestamp();
 }
 
-// Outside of windows functions turn up that the program was not known to call. Not where windows begin in CUPTI's own
-// callbacks: such a one could wait for the lock that this thread holds while it waits for CUPTI.
-void Recorder::settle() {
-  if (by_profiler_api_) return;
-  Guard guard(window_lock_);
-  if (!recording_) quiet_calls();
-}
-
-void Recorder::note_call(int domain, uint32_t id) {
-  std::vector<bool> &called = called_[domain];
-  if (id >= called.size()) called.resize(id + 1, false);
-  called[id] = true;
+// Whether a call ran at a time at which a window could record its GPU work. Records come after their calls, so that a
+// call of a later window is not asked for before that window has begun.
+bool Recorder::in_a_window(uint64_t start, uint64_t end) const {
+  const auto after = std::upper_bound(spans_.begin(), spans_.end(), end,
+                                      [](uint64_t time, const Span &span) { return time < span.begin; });
+  return after != spans_.begin() && start <= std::prev(after)->end;
 }
 
 void Recorder::write_marks(const std::vector<spool::Mark> &marks) {
@@ -246,7 +226,8 @@ void Recorder::keep_to_windows(uint64_t now) {
     finished_ = true;
     limit_at_ = toggle_at_ = UINT64_MAX;
     cupti().cuptiActivityDisable(CUPTI_ACTIVITY_KIND_MARKER);
-    return end_window();
+    end_window();
+    return switch_calls(false);
   }
   if (now < toggle_at_) return;
   const bool begins = !recording_;

@@ -83,7 +83,8 @@ class _Process:
         self._calls(_timed(kept.driver)[0], CallKind.DRIVER)
         self._syncs(_timed(spool["syncs"])[0])
         self._overheads(_timed(spool["overheads"])[0])
-        return Loss(bad_kernels + bad_memory, self._markers(), kept.cut, kept.without_call, kept.without_work)
+        counts = (kept.cut, kept.without_call, kept.without_work, kept.captured, kept.misnumbered)
+        return Loss(len(kernels) + len(memory), bad_kernels + bad_memory, self._markers(), *counts)
 
     def _kernels(self, rows: Records) -> None:
         shape = np.column_stack(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuprobe.trace.record.borders import first_launch, periods_of
 from gpuprobe.trace.record.devices import DeviceLabels
 from gpuprobe.trace.record.spool import Spool
 
@@ -20,21 +21,30 @@ _TABLES = {
     "overheads": "overhead",
 }
 
+_BETWEEN = {
+    "profiler-api": "between cudaProfilerStart and cudaProfilerStop",
+    "sample": "in any of its windows",
+}
 _NEVER_BEGAN = {"profiler-api": "never called cudaProfilerStart", "delay": "ended within --delay"}
 
 
 class Loss(NamedTuple):
-    """Records that could not be used: GPU work without an end, halves of ranges without the other.
+    """What became of a process's records.
 
-    ``cut`` counts launches across a window's border, left out; ``without_call`` GPU events kept without their call,
-    ``without_work`` calls that launch, copy or set and are kept without GPU work.
+    ``gpu`` counts the GPU events of the trace; ``unfinished`` those left out for they have no end; ``halves`` ranges
+    without the other half; ``cut`` launches across a window's border, left out; ``without_call`` GPU events kept
+    without their call; ``without_work`` calls that launch, copy or set kept without GPU work; ``captured`` those that
+    need none, for a graph took their work; ``misnumbered`` calls with the number of an earlier one.
     """
 
+    gpu: int
     unfinished: int
     halves: int
     cut: int
     without_call: int
     without_work: int
+    captured: int
+    misnumbered: int
 
 
 def describe(
@@ -78,6 +88,8 @@ def _cost(spools: Sequence[Spool], losses: Sequence[Loss]) -> dict[str, Any]:
         "launches_cut": sum(loss.cut for loss in losses),
         "without_call": sum(loss.without_call for loss in losses),
         "without_work": sum(loss.without_work for loss in losses),
+        "captured": sum(loss.captured for loss in losses),
+        "misnumbered": sum(loss.misnumbered for loss in losses),
         "lost_buffers": _sum(spools, "lost_buffers"),
         "buffers": _sum(spools, "buffers"),
         "bytes": sum(spool.size for spool in spools),
@@ -125,16 +137,15 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
             )
         if (why := _NEVER_BEGAN.get(spool.info.get("windows", ""))) and not len(spool["marks"]):
             found.append(f"{who} {why}: nothing of it was recorded")
+        if not loss.gpu and (where := _empty(spool)):
+            found.append(f"{who} launched no GPU work {where}")
         if _calls_are_missing(spool):
             found.append(f"{who}: CUPTI recorded no call in the windows: launch delays and queueing are unknown")
         if dropped := spool.stat("dropped"):
             found.append(f"{who}: CUPTI dropped {dropped} records for lack of buffers")
         if lost := spool.stat("lost_buffers"):
             found.append(f"{who}: {lost} buffers could not be written (disk full?)")
-        if loss.unfinished:
-            found.append(f"{who}: {loss.unfinished} GPU operations had not ended at the last flush and are left out")
-        if loss.halves:
-            found.append(f"{who}: {loss.halves} NVTX ranges lack their begin or end and are left out")
+        found += [f"{who}: {told}" for told in _losses(loss)]
         if spool.info.get("graphs") == "whole" and (spool["kernels"]["graph"] > 0).any():
             found.append(f"{who}: CUDA graphs were recorded whole, without the kernels in them")
         graphs = int((spool["kernels"]["graph"] > 0).sum())
@@ -146,6 +157,34 @@ def _warnings(spools: Sequence[Spool], losses: Sequence[Loss]) -> list[str]:
         if missing := spool.info.get("not_enabled"):
             found.append(f"{who}: CUPTI refused {missing}")
     return found
+
+
+def _losses(loss: Loss) -> Iterator[str]:
+    """What is wrong with records, or missing."""
+    if loss.misnumbered:
+        yield f"CUPTI gave {loss.misnumbered} calls the number of an earlier one: their launches are unknown"
+    if loss.unfinished:
+        yield f"{loss.unfinished} GPU operations had not ended at the last flush and are left out"
+    if loss.halves:
+        yield f"{loss.halves} NVTX ranges lack their begin or end and are left out"
+
+
+def _empty(spool: Spool) -> str:
+    """Of windows without GPU work: where they lay, and when the program launched after a single one; '' without any."""
+    periods = periods_of(spool)
+    if not periods or (periods[-1].off is None and not spool.info.get("windows")):
+        return ""
+    if where := _BETWEEN.get(spool.info.get("windows", "")):
+        return where
+    begin, (_, on, off) = int(spool["stats"]["cupti_ns"][:1].sum()), periods[0]
+    if off is None:
+        return f"from {(on - begin) / 1e9:.1f} s after CUDA's start on"
+    told = f"from {(on - begin) / 1e9:.1f} to {(off - begin) / 1e9:.1f} s after CUDA's start"
+    later = first_launch(spool, off)
+    if later is None:
+        return told
+    seconds = (later - begin) // 100_000_000 / 10
+    return f"{told}, but at {seconds:.1f} s: --delay {seconds:.1f}"
 
 
 def _calls_are_missing(spool: Spool) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuprobe.errors import Exit, GpuprobeError
+from gpuprobe.native import part
 
-_COMPILERS = ("g++", "c++", "clang++")
 _VERSION = re.compile(rb"#define\s+CUPTI_API_VERSION\s+(\d+)")
 _LIBRARIES = ("libcupti.so.13", "libcupti.so.12", "libcupti.so")
 
@@ -28,9 +28,8 @@ class Headers:
 
 def find_compiler() -> str:
     """The C++ compiler: $CXX, else g++, c++ or clang++ on the PATH; GpuprobeError (exit 3) where there is none."""
-    for name in filter(None, (os.environ.get("CXX"), *_COMPILERS)):
-        if path := shutil.which(name):
-            return path
+    if path := part.find_compiler():
+        return path
     raise GpuprobeError(
         "trace record builds its recorder on first use, and there is no C++ compiler here",
         "apt-get install g++ (or set CXX); or record with torch.profiler and give its JSON to: gpuprobe trace analyze",

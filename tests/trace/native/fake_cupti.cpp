@@ -32,12 +32,11 @@ bool callbacks_enabled;
 std::atomic<bool> context_made;
 bool functions_work;  // as in CUPTI 13.0: where none was on when the context was made, none ever works
 CUpti_CallbackFunc callback;
-CUpti_TimestampCallbackFunc own_clock;
 bool system_threads, zeroed;
 uint8_t *buffer;
 size_t capacity, used;
 uint32_t correlation;
-uint32_t call_in_flight;  // entered while its function was off: its kernel has no call
+uint32_t stuck;  // as in CUPTI 13.0: a function was switched while the program was in it; the number of every later call
 thread_local uint64_t told_last;  // by cuptiGetTimestamp
 
 template <typename Record>
@@ -85,11 +84,16 @@ uint64_t now() {
   static std::atomic<uint64_t> last;
   timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
-  const uint64_t read = own_clock ? own_clock() : uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
+  const uint64_t read = uint64_t(t.tv_sec) * 1000000000ull + uint64_t(t.tv_nsec);
   uint64_t before = last, next;
   do next = std::max(read, before + 1);
   while (!last.compare_exchange_weak(before, next));
   return next;
+}
+
+uint32_t next_number() {
+  ++correlation;
+  return stuck ? stuck : correlation;
 }
 
 void add_call(uint32_t number, uint64_t start, uint64_t end) {
@@ -122,23 +126,21 @@ bool at_borders() { return getenv("FAKE_BORDERS") && context_made; }
 
 void launch_at_border() {
   const uint64_t start = now();
-  add_call(++correlation, start, now());
-  add_kernel(correlation, now(), "border");
+  const uint32_t number = next_number();
+  add_call(number, start, now());
+  add_kernel(number, now(), "border");
 }
 
 void kernels_go_on() {
   launch_at_border();  // recorded is the call alone
   enabled[CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL] = true;
-  if (call_in_flight) add_kernel(call_in_flight, now(), "border");  // the kernel alone
-  call_in_flight = 0;
   launch_at_border();  // both, before everything is on
 }
 
 void kernels_go_off() {
   const uint64_t ending = told_last;
-  const uint32_t late = ++correlation, long_one = ++correlation;
-  add_kernel(long_one, now(), "border");  // the kernel alone: its call will end with the function off
-  launch_at_border();                     // both, after the window's end
+  const uint32_t late = next_number();
+  launch_at_border();  // both, after the window's end
   enabled[CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL] = false;
   add_call(late, ending, now());  // begun in the very nanosecond of the window's end: recorded is the call alone
   launch_at_border();             // the call alone
@@ -192,9 +194,6 @@ EXPORTED CUptiResult cuptiUnsubscribe(CUpti_SubscriberHandle) { return CUPTI_SUC
 EXPORTED CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType type) {
   return system_threads = type == CUPTI_ACTIVITY_THREAD_ID_TYPE_SYSTEM, CUPTI_SUCCESS;
 }
-EXPORTED CUptiResult cuptiActivityRegisterTimestampCallback(CUpti_TimestampCallbackFunc function) {
-  return own_clock = function, CUPTI_SUCCESS;
-}
 EXPORTED CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) {
   while (kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL && begin_held) usleep(1000);
   if (kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL && at_borders()) {
@@ -215,9 +214,9 @@ EXPORTED CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) {
   return CUPTI_SUCCESS;
 }
 EXPORTED CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId id, uint8_t on) {
-  if (id == 1 && on && !functions[1] && at_borders()) {
+  if (id == 1 && on != functions[1] && context_made && !stuck) {
     Locked locked(mutex);
-    call_in_flight = ++correlation;
+    stuck = next_number();
   }
   functions[id < 3 ? id : 0] = on;
   return CUPTI_SUCCESS;
@@ -268,8 +267,9 @@ EXPORTED void fake_run(int launches) {
   const uint32_t id = correlation;
   for (int i = 0; i < launches; ++i) {
     const uint64_t start = now();
-    add_call(++correlation, start, start + 2000);
-    auto *k = add_kernel(correlation, start + 3000, i % 2 ? "_Z6squarePfi" : "plain");
+    const uint32_t number = next_number();
+    add_call(number, start, start + 2000);
+    auto *k = add_kernel(number, start + 3000, i % 2 ? "_Z6squarePfi" : "plain");
     if (!k) continue;
     k->end = k->start + 1000 * uint64_t(1 + i % 3);
     k->blockX = 128 * (1 + i % 2);
