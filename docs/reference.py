@@ -37,7 +37,9 @@ gpu = "h100-sxm"
 ```
 
 The environment's name of the same option is `GPUPROBE_PREDICT_GEMM_GPU`. Further variables: `GPUPROBE_CACHE` and
-`GPUPROBE_STATE` name the folders of built kernels and of journals; `NO_COLOR` keeps tables plain.
+`GPUPROBE_STATE` name the folders of built kernels and of journals; `GPUPROBE_FOREST=off` and `GPUPROBE_SCANNER=off`
+leave the native parts of the predictor and the trace reader out (the same numbers, slower); `NO_COLOR` keeps tables
+plain.
 
 Completion: `eval "$(_GPUPROBE_COMPLETE=bash_source gpuprobe)"` in `~/.bashrc` (`zsh_source`, `fish_source` alike).
 """

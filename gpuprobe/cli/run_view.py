@@ -77,10 +77,6 @@ def _chip(name: str) -> str:
     return catalogue.load(name).chip if name in catalogue.names() else ""
 
 
-def _outside(params: Params, axes: Sequence[str]) -> Params:
-    return {name: value for name, value in params.items() if name not in axes}
-
-
 def _named(probe: str, params: Params) -> str:
     return f"{probe} {params_text(params)}".rstrip()
 

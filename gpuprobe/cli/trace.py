@@ -51,6 +51,15 @@ def part_of(path: Path, phase: str | None, steps: str | None) -> Trace:
     return part(read_trace(path), window)
 
 
+def _not_empty(trace: Trace) -> Trace:
+    """The trace; GpuprobeError where it holds no event of any kind."""
+    from gpuprobe.trace.analyze import no_gpu_events
+
+    if not any(len(events.start) for events in (trace.gpu, trace.calls, trace.ranges)):
+        raise no_gpu_events(trace)
+    return trace
+
+
 @click.group("trace")
 def command() -> None:
     """Analyse, compare and convert traces: .gptrace, torch.profiler / Chrome JSON (.gz), nsys SQLite."""
@@ -174,7 +183,7 @@ def diff_command(a: Path, b: Path, top: int, as_json: bool, output: Path | None,
     from gpuprobe.trace.analyze import SCHEMA
     from gpuprobe.trace.diff import GROUPS, diff
 
-    document = {"schema": SCHEMA, **diff(part_of(a, **window), part_of(b, **window))}
+    document = {"schema": SCHEMA, **diff(*(_not_empty(part_of(path, **window)) for path in (a, b)))}
     columns = ("name", "count_a", "count_b", "sum_a_ns", "sum_b_ns", "change_ns", "ratio", "per_step_ratio", "verdict")
     if output is not None:
         rows = [["" if row[key] is None else str(row[key]) for key in columns] for row in document["kernels"]]
@@ -279,7 +288,7 @@ def export(file: Path, output: Path, phase: str | None, steps: str | None) -> No
     suffix = next((suffix for suffix in (*writers, ".csv") if output.name.endswith(suffix)), None)
     if suffix is None:
         raise GpuprobeError(f"cannot write {output}: unknown suffix", f"use {EXPORTS}")
-    trace = part_of(file, phase, steps)
+    trace = _not_empty(part_of(file, phase, steps))
     for warning in trace.warnings:
         note(f"warning: {plain(warning, WARNING_WIDTH)}")
     if suffix == ".csv":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,8 +118,3 @@ def from_times(facts: Mapping[str, Any]) -> Advice:
     if kernels and kernels > 1:
         return Advice("launch", tuple(evidence), TRIES["launch"][:1] + TRIES[bound])
     return Advice("latency", tuple(evidence), TRIES["latency"])
-
-
-def worst_first(kernels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Kernels of a call by the time they take, longest first."""
-    return sorted(kernels, key=lambda row: -float(row.get("time_s", 0.0)))

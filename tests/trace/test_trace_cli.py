@@ -84,6 +84,13 @@ def test_no_gpu_events_prints_the_exact_block_and_fails(tmp_path: Path) -> None:
     assert run("analyze", path).stdout == ""
 
 
+def test_a_trace_without_any_event_is_neither_compared_nor_written(tmp_path: Path) -> None:
+    path, output = write_json(tmp_path / "none.json", []), tmp_path / "x.json"
+    for arguments in (("diff", path, path), ("export", path, "-o", output)):
+        assert isinstance(run(*arguments).exception, GpuprobeError)
+    assert not output.exists()
+
+
 def test_several_files_are_ranks_or_a_sweep(tmp_path: Path) -> None:
     events = [*RUN, kernel("ncclDevKernel_AllReduce", 100, 5)]
     files = [write_json(tmp_path / f"{rank}.json", events, distributedInfo={"rank": rank}) for rank in (0, 1)]

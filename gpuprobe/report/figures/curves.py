@@ -59,6 +59,8 @@ SECTIONS = {
               only=(("TYPE", "F16"),)),
         Curve("wgmma_latency_by_n", "latency", "N", "wgmma f16: latency over the width n", "n of m64nNk16",
               only=(("TYPE", "F16"),)),
+        Curve("wgmma_sparse_rate_by_n", "rate", "N", "wgmma.sp f16: rate over the width n", "n of m64nNk32",
+              only=(("TYPE", "F16"),)),
     ),
     "launching": (
         Curve("launch_cost", "period", "BLOCKS", "Time from kernel to kernel over the grid", "blocks of the grid"),

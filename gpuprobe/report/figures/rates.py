@@ -19,7 +19,7 @@ WIDTH, LABELS, LEFT, RIGHT = 900, 230, 468, 14
 PITCH, BAR, TOP, BOTTOM = 27, 8, 8, 44
 _UNITS = ("FLOP/s", "op/s")
 _INTEGERS = ("S8", "U8", "S4", "U4", "B1")
-_CURVES = ("wgmma_rate_by_n",)
+_CURVES = ("wgmma_rate_by_n", "wgmma_sparse_rate_by_n")
 """Drawn over an axis instead."""
 
 _TITLES = {
