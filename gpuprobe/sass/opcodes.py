@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from gpuprobe.sass import Instruction
 
@@ -21,6 +22,7 @@ _ARITHMETIC = frozenset({"fma", "fp64", "alu", "xu", "tensor"})
 _MOVES_BY_ZERO = frozenset({"IMAD", "HFMA2", "IADD3"})
 
 
+@cache
 def matches(opcode: str, pattern: str) -> bool:
     """Whether ``pattern`` is ``opcode`` or its first dot-components: LDG fits LDG.E.64, IADD3 does not fit IADD32I.
 
