@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from gpuprobe.ops.tiling import FORMS, Tiling
-from gpuprobe.tune.predictor import Copied, KernelPredictor
+from gpuprobe.tune.predictor import KernelPredictor
 
 _TEMPLATE: Final = re.compile(r"triton_(?:mm|addmm)(_persistent_tma)?_\d+$")
 _SHAPE: Final = re.compile(r"\((\d+), (\d+), (\d+)\)$")  # BLOCK_M, BLOCK_K, BLOCK_N, as the template logs them
@@ -35,7 +35,7 @@ class _Gemm(NamedTuple):
 
 
 @dataclass(frozen=True)
-class InductorPruner(Copied):
+class InductorPruner:
     """A preprocessing function: ``keep`` Triton kernels of each form and GEMM, and all other choices, in order."""
 
     gpu: str

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gpuprobe.errors import Exit, GpuprobeError
 from gpuprobe.ops.tiling import FORMS, SHARED_BYTES, Tiling
-from gpuprobe.tune.predictor import Copied, KernelPredictor
+from gpuprobe.tune.predictor import KernelPredictor
 from gpuprobe.tune.search import Surrogate, features_of, search
 
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ Prior = Callable[[Sequence[Config]], Belief]
 
 
 @dataclass(frozen=True)
-class GemmPrior(Copied):
+class GemmPrior:
     """The model of tiled GEMM kernels as a prior; ``names``: the space's own names of BM, BN, BK, GM, warps, stages.
 
     A name left empty counts as 1 (no such parameter): GM, say.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,16 +68,6 @@ class KernelPredictor:
         time_s = self.model.times(work, dtype).time_s
         order = np.argsort(np.where(is_valid(work), time_s, np.inf), kind="stable")
         return [int(index) for index in order[: int(is_valid(work).sum())]]
-
-
-class Copied:
-    """A dataclass copied and pickled by its fields alone: tuners copy their hooks, and a model may hold pointers."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The fields, without the predictor that was loaded since."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def rank(

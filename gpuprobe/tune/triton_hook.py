@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from gpuprobe.errors import GpuprobeError
 from gpuprobe.ops.tiling import FORMS, Tiling
 from gpuprobe.tune.data import work_of
-from gpuprobe.tune.predictor import Copied, KernelPredictor
+from gpuprobe.tune.predictor import KernelPredictor
 from gpuprobe.tune.tiled import is_valid
 
 Config = TypeVar("Config")
@@ -29,7 +29,7 @@ _DTYPES: Final = {
 
 
 @dataclass(frozen=True)
-class TritonPruner(Copied):
+class TritonPruner:
     """Chooses among the configurations of a Triton GEMM kernel on ``gpu``.
 
     ``sizes`` and ``blocks`` are the kernel's own names of m, n, k and of BM, BN, BK, GM (three where there

@@ -182,7 +182,7 @@ def test_the_prior_of_kernel_tuner_orders_alike(gpu: str) -> None:
 
 
 def test_hooks_are_copied_and_pickled_after_use() -> None:
-    """Kernel Tuner copies a restriction deeply; the forest of a model in use holds pointers to native memory."""
+    """Kernel Tuner copies a restriction deeply; a forest in use holds pointers to native memory, which stay behind."""
     prior, many = GemmPrior("h100-sxm", 64, 8192, 4096), sample(600, "bf16", 4)
     configs = [dict(zip(NAMES, one, strict=True)) for one in many]
     times = prior(configs).time_s
