@@ -138,6 +138,8 @@ class _Error:
 
 
 _OPEN = re.compile(r"(\d+) to inf µs")
+_SETTLED = ("sustained", "power", "clock", "energy")
+"""Targets that are judged on a class's sustained rows, where it has some."""
 
 
 def _card_errors(document: Mapping[str, Any]) -> Iterator[_Error]:
@@ -147,7 +149,8 @@ def _card_errors(document: Mapping[str, Any]) -> Iterator[_Error]:
             for target, found in part["errors"].items():
                 median, mean, high = map(float, found["ape_percent"])
                 coverage, width = found.get("interval_coverage"), found.get("interval_median_width")
-                yield _Error(f"{source}, {target}", region, part["rows"], (median, mean, high), coverage, width)
+                rows = part.get("sustained_rows", part["rows"]) if target in _SETTLED else part["rows"]
+                yield _Error(f"{source}, {target}", region, rows, (median, mean, high), coverage, width)
     for part in document.get("kernels", {}).get("classes", ()):
         median, mean, high = map(float, part["ape_percent"])
         yield _Error(

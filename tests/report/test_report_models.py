@@ -54,6 +54,16 @@ def test_a_card_becomes_a_page_with_its_errors():
     assert len(page.encode()) < LIMIT_BYTES
 
 
+def test_errors_of_the_settled_state_count_the_sustained_rows():
+    card = json.loads(model_card("h200-sxm").read_text(encoding="utf-8"))
+    first = card["models"]["gpuprobe"]["classes"][0]
+    assert first["sustained_rows"] < first["rows"]
+    counted = {row.group: row.rows for row in reversed(ModelsView(Models("x", card), 0).errors)}
+    assert counted["gpuprobe, hot"] == first["rows"]
+    for target in ("sustained", "power", "clock", "energy"):
+        assert counted[f"gpuprobe, {target}"] == first["sustained_rows"]
+
+
 def test_an_evaluation_shows_errors_by_region_and_predicted_over_measured(tmp_path):
     path = tmp_path / "evaluation.json"
     path.write_text(json.dumps(EVALUATION), encoding="utf-8")
